@@ -1,0 +1,1 @@
+"""Appliance + interpreter + kernel → tree → artifact. Planning is pure; writing is apart."""

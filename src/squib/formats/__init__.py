@@ -1,0 +1,1 @@
+"""Pure bytes: file formats as functions from values to bytes and back. No I/O."""

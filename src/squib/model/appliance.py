@@ -1,0 +1,93 @@
+"""What an appliance is: the user's intent, as `wire.appliance_file` reads it and `build` and `run` take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = [
+    "RESERVED_KEY_NAMES",
+    "Appliance",
+    "ImageSettings",
+    "Key",
+    "KeyType",
+    "MachineSettings",
+    "NetworkSettings",
+    "Value",
+]
+
+Value = int | str | bool
+
+RESERVED_KEY_NAMES = frozenset(
+    {
+        # the server program's own options (squib.guest.options)
+        "help", "ips", "l", "logs", "socket",
+        # options of `squib run`
+        "accel", "detach", "dry-run", "json", "kernel", "memory", "modules", "name", "publish",
+        "quiet", "show", "timeout", "vcpus", "verbose", "version", "vmm",
+    }
+)  # fmt: skip
+"""A key may not bear a name that squib's own options have (behaviour of the command line: no option means two things)."""
+
+
+class KeyType(StrEnum):
+    """The type of a key's value, named as in the appliance file."""
+
+    BOOL = "bool"
+    INT = "int"
+    PORT = "port"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One value that whoever runs the appliance may set: `--NAME VALUE`, `SQUIB_NAME`, `squib.NAME=` on the kernel's line."""
+
+    name: str
+    type: KeyType
+    default: Value
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """The virtual machine that the appliance asks for."""
+
+    mem_size_mib: int = 128
+    vcpu_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """`ports`: guest TCP ports to publish; `outbound`: whether the guest may open connections of its own."""
+
+    ports: tuple[int, ...] = (80,)
+    outbound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What goes in beside what is found by itself: `include` (paths below the appliance's folder), `modules` (Python)."""
+
+    include: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """`serve` is `MODULE:FUNCTION`, found in `folder` first; `folder` is absolute."""
+
+    name: str
+    serve: str
+    folder: Path
+    summary: str = ""
+    keys: tuple[Key, ...] = ()
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
+
+    @property
+    def module(self) -> str:
+        """The module part of `serve`."""
+        return self.serve.partition(":")[0]

@@ -1,0 +1,32 @@
+"""Sizes as people write them: `128M`, `1G`, `64MiB`."""
+
+from __future__ import annotations
+
+import re
+
+from squib.errors import UsageError
+
+__all__ = ["KIB", "MIB", "format_bytes", "parse_mem_size_mib"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+_SIZE = re.compile(r"(?P<number>[1-9][0-9]{0,8})(?P<unit>M|MB|MiB|G|GB|GiB)", re.IGNORECASE)
+
+
+def parse_mem_size_mib(text: str) -> int:
+    """Whole mebibytes in `text`; M and MB mean MiB, as in every VMM. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a memory size", hint="write a whole number and a unit, for example 128M or 1G")
+    number = int(match["number"])
+    return number * 1024 if match["unit"].upper().startswith("G") else number
+
+
+def format_bytes(size: int) -> str:
+    """`size` bytes for people: `14.2 MiB`, `3.1 KiB`, `40 B`."""
+    if size >= MIB:
+        return f"{size / MIB:.1f} MiB"
+    if size >= KIB:
+        return f"{size / KIB:.1f} KiB"
+    return f"{size} B"

@@ -1,0 +1,1 @@
+"""QEMU: argv as a pure function, launch, and QMP."""

@@ -1,0 +1,1 @@
+"""Strict codecs with the peers' own names: unknown fields are errors. No I/O."""
