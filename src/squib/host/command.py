@@ -1,0 +1,110 @@
+"""The one door to other programs: argv lists, never a shell, always a deadline, and a command to paste in each error."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from squib.errors import HostError, PermissionDeniedError, UnavailableError
+
+__all__ = ["Argument", "find", "run", "spawn"]
+
+Argument = str | Path
+
+_ADMIN_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where e2fsprogs and friends lie; a plain user's PATH often lacks them, though anyone may run them."""
+
+_TAIL_LINES = 15
+
+
+def find(program: str, *, package: str) -> Path:
+    """The path of `program`. Raises UnavailableError that names the Debian `package` holding it."""
+    path = shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_ADMIN_FOLDERS]))
+    if path is None:
+        raise UnavailableError(f"the program {program} is not installed", hint=f"sudo apt-get install {package}")
+    return Path(path)
+
+
+def run(
+    argv: Sequence[Argument],
+    *,
+    input: bytes | None = None,  # noqa: A002 - as subprocess calls it
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float,
+    package: str = "",
+) -> bytes:
+    """Runs a program to its end and returns its standard output.
+
+    `env` replaces the whole environment; `timeout` is in seconds. The program is looked up with `find`.
+    Raises UnavailableError (not there), PermissionDeniedError (may not be run), HostError (failed, or took too long).
+    """
+    program = Path(argv[0]) if "/" in str(argv[0]) else find(str(argv[0]), package=package or str(argv[0]))
+    command = [str(program), *map(str, argv[1:])]
+    try:
+        done = subprocess.run(command, input=input, cwd=cwd, env=env, timeout=timeout, capture_output=True, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(
+            f"{program.name} did not end within {timeout:g} s",
+            hint=f"run it by hand: {shlex.join(command)}",
+            detail=_tail(error.stderr),
+        ) from error
+    except OSError as error:
+        raise _not_started(program, error) from error
+    if done.returncode != 0:
+        raise HostError(
+            f"{program.name} failed ({_status(done.returncode)})",
+            hint=f"run it by hand: {shlex.join(command)}",
+            detail=_tail(done.stderr) or _tail(done.stdout),
+        )
+    return done.stdout
+
+
+def spawn(
+    argv: Sequence[Argument],
+    *,
+    cwd: Path,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    new_session: bool,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Starts a program with standard input from /dev/null; whoever called owns the process.
+
+    Raises UnavailableError, PermissionDeniedError or HostError where it cannot be started.
+    """
+    command = [str(part) for part in argv]
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=new_session,
+            pass_fds=tuple(pass_fds),
+        )
+    except OSError as error:
+        raise _not_started(Path(command[0]), error) from error
+
+
+def _not_started(program: Path, error: OSError) -> UnavailableError | PermissionDeniedError | HostError:
+    if isinstance(error, FileNotFoundError):
+        return UnavailableError(f"the program {program} is not there")
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(f"{program} may not be run by this user", hint=f"ls -l {shlex.quote(str(program))}")
+    return HostError(f"{program} could not be started: {error.strerror}")
+
+
+def _status(returncode: int) -> str:
+    return f"exit status {returncode}" if returncode >= 0 else f"signal {-returncode}"
+
+
+def _tail(output: bytes | None) -> str:
+    lines = (output or b"").decode("utf-8", "replace").strip().splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])

@@ -1,0 +1,112 @@
+"""Files that are whole or not there: written beside their place, flushed, and renamed in."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError
+
+__all__ = ["cache_home", "publish", "staging", "state_home", "storage_errors", "write_atomic"]
+
+
+def cache_home() -> Path:
+    """Where squib keeps what can be made again: `$XDG_CACHE_HOME/squib`, else `~/.cache/squib`."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def state_home() -> Path:
+    """Where squib keeps what is running: `$XDG_STATE_HOME/squib`, else `~/.local/state/squib`."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def _xdg(variable: str, below_home: str) -> Path:
+    # A relative path in the variable is to be ignored (XDG base directory specification).
+    configured = Path(os.environ.get(variable, ""))
+    if configured.is_absolute():
+        return configured / "squib"
+    try:
+        return Path.home() / below_home / "squib"
+    except RuntimeError as error:
+        raise MissingError("this user has no home folder", hint=f"set {variable} to a folder you may write") from error
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError about `path` into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: OSError) -> SquibError:
+    where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StorageError(f"no space left to write {where}", hint=f"free some space: df -h {existing_parent(where)}")
+        case errno.EACCES | errno.EPERM:
+            return PermissionDeniedError(f"this user may not use {where}", hint=f"see who may: ls -ld {existing_parent(where)}")
+        case errno.EROFS:
+            return StorageError(f"{where} is on a read-only file-system", hint="choose a folder that can be written")
+        case errno.ENOENT:
+            return MissingError(f"{where} is not there")
+        case errno.ENOTDIR | errno.EISDIR | errno.EEXIST:
+            return StorageError(f"{where}: {os.strerror(error.errno)}", hint="choose another path")
+        case errno.EIO:
+            return StorageError(f"{where}: the device reports an i/o error")
+        case _:
+            return HostError(f"{where}: {error.strerror or error}")
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest folder at or above `path` that exists."""
+    for folder in (path, *path.parents):
+        if folder.is_dir():
+            return folder
+    return Path("/")
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writes `path` whole or not at all, with exactly `mode` whatever the umask; makes the folders above."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                os.fchmod(descriptor, mode)
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+
+
+@contextlib.contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """A new folder (0700) below `parent`, which is made; gone on every exit, unless `publish` took it."""
+    with storage_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".staging-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(staged: Path, final: Path) -> None:
+    """Renames a staged file or folder to its final name. A folder that is already there (somebody was first) stays."""
+    with storage_errors(final):
+        if staged.is_dir():
+            staged.chmod(0o755)
+        try:
+            staged.replace(final)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not final.is_dir():
+                raise
