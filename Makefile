@@ -1,0 +1,37 @@
+# Two commands for newcomers: `make demo` and `make test`. Each sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers tests format setup clean
+V := .venv/bin
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+demo: ## build the clock appliance, boot it in a microVM, ask it four times
+	@tools/setup run
+	@$(V)/squib demo
+
+test: ## lint, types, layers, and every test
+	@tools/setup test
+	@$(MAKE) --no-print-directory check tests
+
+check: lint types layers ## what needs no virtual machine: lint, types, layers
+
+lint:
+	$(V)/ruff check .
+	$(V)/ruff format --check --quiet .
+
+types:
+	$(V)/mypy
+
+layers:
+	$(V)/lint-imports --no-cache --quiet 2>/dev/null || $(V)/lint-imports --no-cache
+
+tests:
+	$(V)/pytest
+
+format: ## write the code as `make lint` wants it
+	$(V)/ruff check --fix .
+	$(V)/ruff format .
+
+clean: ## remove what was made here
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,75 @@
+"""Which appliance is meant: a folder, a file, the name of a packaged one, or what lies in the working folder."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from squib.errors import ApplianceError, MissingError
+from squib.host.files import storage_errors
+from squib.model.appliance import Appliance
+from squib.wire import appliance_file
+from squib.wire.appliance_file import APPLIANCE_TOML, PYPROJECT_TOML
+
+__all__ = ["DEFAULT", "find_appliance", "packaged"]
+
+DEFAULT = "clock"
+_PACKAGED = Path(__file__).parent.parent / "appliances"
+
+
+def packaged() -> tuple[str, ...]:
+    """The names of the appliances that come with squib."""
+    return tuple(sorted(folder.name for folder in _PACKAGED.iterdir() if (folder / APPLIANCE_TOML).is_file()))
+
+
+def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
+    """The appliance that `selector` names.
+
+    None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml, else the clock. A path that
+    exists goes before a packaged name. Raises MissingError, ApplianceError, PermissionDeniedError.
+    """
+    if selector is None:
+        file = _file_in(working_folder) or _PACKAGED / DEFAULT / APPLIANCE_TOML
+    else:
+        file = _named(selector, working_folder)
+    with storage_errors(file):
+        data = file.read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ApplianceError(f"{file}:{line}: not UTF-8 text") from error
+    return appliance_file.decode(text, file.resolve())
+
+
+def _named(selector: str, working_folder: Path) -> Path:
+    path = working_folder / selector
+    if path.is_file():
+        return path
+    if path.is_dir():
+        file = _file_in(path)
+        if file is None:
+            raise MissingError(
+                f"{path} holds no {APPLIANCE_TOML}, and no {PYPROJECT_TOML} with [tool.squib]",
+                hint="name another folder, or write one",
+            )
+        return file
+    if selector in packaged():
+        return _PACKAGED / selector / APPLIANCE_TOML
+    near = difflib.get_close_matches(selector, packaged(), n=1)
+    raise MissingError(
+        f"{selector} is no file or folder, and no packaged appliance",
+        hint=f"did you mean {near[0]}?" if near else f"packaged: {', '.join(packaged())}",
+    )
+
+
+def _file_in(folder: Path) -> Path | None:
+    if (folder / APPLIANCE_TOML).exists():
+        return folder / APPLIANCE_TOML
+    pyproject = folder / PYPROJECT_TOML
+    if pyproject.exists():
+        with storage_errors(pyproject):
+            text = pyproject.read_text(encoding="utf-8", errors="replace")
+        if appliance_file.has_table(text):
+            return pyproject
+    return None

@@ -1,0 +1,188 @@
+"""The appliance file: `appliance.toml`, or `[tool.squib]` in a `pyproject.toml`.
+
+Strict: an unknown key is an error. Every error names file, line and key, what was expected, and the nearest right key.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from squib.errors import ApplianceError, UsageError
+from squib.model.appliance import (
+    RESERVED_KEY_NAMES,
+    Appliance,
+    ImageSettings,
+    Key,
+    KeyType,
+    MachineSettings,
+    NetworkSettings,
+    Value,
+)
+from squib.model.units import parse_mem_size_mib
+from squib.wire.toml_source import KeyPath, TomlSource, descend
+
+__all__ = ["APPLIANCE_TOML", "PYPROJECT_TOML", "decode", "has_table"]
+
+APPLIANCE_TOML = "appliance.toml"
+PYPROJECT_TOML = "pyproject.toml"
+_PYPROJECT_TABLE = ("tool", "squib")
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_SERVE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+class KeyTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """`[keys.NAME]`."""
+
+    type: Literal["bool", "int", "port", "string"]
+    default: bool | int | str
+    doc: str = ""
+
+
+class MachineTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """`[machine]`."""
+
+    memory: str = "128M"
+    vcpus: int = 1
+
+
+class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """`[network]`."""
+
+    ports: tuple[int, ...] | None = None
+    outbound: bool = False
+
+
+class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """`[image]`."""
+
+    include: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+class ApplianceFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole file."""
+
+    name: str
+    serve: str
+    summary: str = ""
+    keys: dict[str, KeyTable] = {}
+    machine: MachineTable = MachineTable()
+    network: NetworkTable = NetworkTable()
+    image: ImageTable = ImageTable()
+
+
+def has_table(text: str) -> bool:
+    """Whether a pyproject.toml's `text` has `[tool.squib]`; a text that is not TOML counts as having it, to be told why."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return "[tool.squib" in text
+    return descend(document, _PYPROJECT_TABLE) is not None
+
+
+def decode(text: str, path: Path) -> Appliance:
+    """The appliance in `text`, the content of `path`; its folder is where `path` lies. Raises ApplianceError."""
+    table = _PYPROJECT_TABLE if path.name == PYPROJECT_TOML else ()
+    source = TomlSource(path, text, table)
+    settings = descend(source.parse(), table)
+    if settings is None:
+        raise ApplianceError(f"{path} has no [tool.squib] table", hint=f"add one, or write an {APPLIANCE_TOML}")
+    try:
+        file = msgspec.convert(settings, ApplianceFile)
+    except msgspec.ValidationError as error:
+        raise source.shape_error(str(error), ApplianceFile) from error
+    return _appliance(source, file)
+
+
+def _appliance(source: TomlSource, file: ApplianceFile) -> Appliance:
+    if not _NAME.fullmatch(file.name):
+        raise source.error(
+            ("name",), f"{file.name!r} is no name: expected a lower-case letter, then letters, digits or -, at most 32"
+        )
+    if not _SERVE.fullmatch(file.serve):
+        raise source.error(
+            ("serve",), f'{file.serve!r} is not what to serve: expected "MODULE:FUNCTION", for example "app:answer"'
+        )
+    if not file.summary.isprintable():
+        raise source.error(("summary",), "expected one line of text")
+    keys = tuple(_key(source, name, table) for name, table in file.keys.items())
+    return Appliance(
+        name=file.name,
+        serve=file.serve,
+        folder=source.path.parent,
+        summary=file.summary,
+        keys=keys,
+        machine=_machine(source, file.machine),
+        network=_network(source, file.network, keys),
+        image=_image(source, file.image),
+    )
+
+
+def _key(source: TomlSource, name: str, table: KeyTable) -> Key:
+    at: KeyPath = ("keys", name)
+    if not _NAME.fullmatch(name):
+        raise source.error(at, "no name for a key: expected a lower-case letter, then letters, digits or -, at most 32")
+    if name in RESERVED_KEY_NAMES:
+        raise source.error(at, f"squib's own option --{name} has this name", hint="give the key another name")
+    if not table.doc.isprintable():
+        raise source.error((*at, "doc"), "expected one line of text")
+    type_ = KeyType(table.type)
+    if name == "port" and type_ is not KeyType.PORT:
+        raise source.error((*at, "type"), 'the server listens on the key "port": expected type "port"')
+    if (expected := _unlike(type_, table.default)) is not None:
+        raise source.error((*at, "default"), f"expected {expected}, got {table.default!r}")
+    return Key(name, type_, table.default, table.doc)
+
+
+def _unlike(type_: KeyType, value: Value) -> str | None:
+    """What a default of `type_` should be, where `value` is not that."""
+    match type_:
+        case KeyType.BOOL:
+            return None if isinstance(value, bool) else "true or false"
+        case KeyType.STRING:
+            return None if isinstance(value, str) and "\0" not in value else "a string"
+        case KeyType.INT:
+            return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+        case KeyType.PORT:
+            return (
+                None if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535 else "a port, 1 to 65535"
+            )
+
+
+def _machine(source: TomlSource, table: MachineTable) -> MachineSettings:
+    try:
+        mem_size_mib = parse_mem_size_mib(table.memory)
+    except UsageError as error:
+        raise source.error(("machine", "memory"), str(error), hint=error.hint) from error
+    if not 1 <= table.vcpus <= 32:
+        raise source.error(("machine", "vcpus"), f"expected 1 to 32, got {table.vcpus}")
+    return MachineSettings(mem_size_mib, table.vcpus)
+
+
+def _network(source: TomlSource, table: NetworkTable, keys: tuple[Key, ...]) -> NetworkSettings:
+    ports = table.ports
+    if ports is None:  # what the server listens on unless told otherwise
+        ports = tuple(int(key.default) for key in keys if key.name == "port") or (80,)
+    for index, port in enumerate(ports):
+        if not 1 <= port <= 65535:
+            raise source.error(("network", "ports"), f"expected a port, 1 to 65535, got {port}")
+        if port in ports[:index]:
+            raise source.error(("network", "ports"), f"{port} stands twice")
+    return NetworkSettings(ports, table.outbound)
+
+
+def _image(source: TomlSource, table: ImageTable) -> ImageSettings:
+    for path in table.include:
+        if not path or path.startswith("/") or ".." in path.split("/"):
+            raise source.error(("image", "include"), f"{path!r}: expected a path below the appliance's folder")
+    for module in table.modules:
+        if not _MODULE.fullmatch(module):
+            raise source.error(("image", "modules"), f"{module!r}: expected the name of a Python module")
+    return ImageSettings(table.include, table.modules)

@@ -1,0 +1,117 @@
+"""manifest.json: what an artifact holds and what it was made of. Equal manifests are equal bytes.
+
+It names no folder of the building machine, so the appliance in it loses its own; `decode` puts the artifact's there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from squib.errors import ApplianceError
+from squib.model.appliance import Appliance, ImageSettings, Key, KeyType, MachineSettings, NetworkSettings
+from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest
+
+__all__ = ["decode", "encode"]
+
+
+class _Key(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    name: str
+    type: Literal["bool", "int", "port", "string"]
+    default: bool | int | str
+    doc: str
+
+
+class _Appliance(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    name: str
+    summary: str
+    serve: str
+    keys: tuple[_Key, ...]
+    mem_size_mib: int
+    vcpu_count: int
+    ports: tuple[int, ...]
+    outbound: bool
+    include: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    name: str
+    size: int
+    sha256: str
+
+
+class _Input(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    name: str
+    version: str
+    sha256: str
+
+
+class _Kernel(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    release: str
+    source: str
+    load_mib: int
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    squib: str
+    abi: int
+    appliance: _Appliance
+    kernel: _Kernel
+    files: tuple[_File, ...]
+    inputs: tuple[_Input, ...]
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of manifest.json."""
+    a = manifest.appliance
+    value = _Manifest(
+        squib=manifest.squib,
+        abi=manifest.abi,
+        appliance=_Appliance(
+            name=a.name,
+            summary=a.summary,
+            serve=a.serve,
+            keys=tuple(_Key(key.name, key.type.value, key.default, key.doc) for key in a.keys),
+            mem_size_mib=a.machine.mem_size_mib,
+            vcpu_count=a.machine.vcpu_count,
+            ports=a.network.ports,
+            outbound=a.network.outbound,
+            include=a.image.include,
+            modules=a.image.modules,
+        ),
+        kernel=_Kernel(manifest.kernel.release, manifest.kernel.source, manifest.kernel.load_mib),
+        files=tuple(_File(file.name, file.size, file.sha256) for file in manifest.files),
+        inputs=tuple(_Input(item.name, item.version, item.sha256) for item in manifest.inputs),
+    )
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def decode(data: bytes, folder: Path) -> Manifest:
+    """The manifest in `data`, of the artifact in `folder`. Raises ApplianceError."""
+    try:
+        value = msgspec.json.decode(data, type=_Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApplianceError(
+            f"{folder / 'manifest.json'}: {error}", hint="build the appliance again: squib build -o DIR"
+        ) from error
+    a = value.appliance
+    return Manifest(
+        squib=value.squib,
+        abi=value.abi,
+        appliance=Appliance(
+            name=a.name,
+            serve=a.serve,
+            folder=folder,
+            summary=a.summary,
+            keys=tuple(Key(key.name, KeyType(key.type), key.default, key.doc) for key in a.keys),
+            machine=MachineSettings(a.mem_size_mib, a.vcpu_count),
+            network=NetworkSettings(a.ports, a.outbound),
+            image=ImageSettings(a.include, a.modules),
+        ),
+        kernel=KernelRecord(value.kernel.release, value.kernel.source, value.kernel.load_mib),
+        files=tuple(FileRecord(file.name, file.size, file.sha256) for file in value.files),
+        inputs=tuple(InputRecord(item.name, item.version, item.sha256) for item in value.inputs),
+    )

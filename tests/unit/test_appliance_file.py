@@ -1,0 +1,130 @@
+"""The appliance file: what it means, and what is said of a wrong one (file, line, key, what was expected)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from squib.errors import ApplianceError, MissingError
+from squib.host.appliances import find_appliance
+from squib.model.appliance import Key, KeyType
+from squib.wire.appliance_file import decode
+
+GOOD = """\
+name = "shop"
+serve = "shop.web:answer"
+summary = "a shop"
+
+[keys.port]
+type = "port"
+default = 8080
+doc = "Listening HTTP port."
+
+[keys.greeting]
+type = "string"
+default = "hello"
+
+[machine]
+memory = "1G"
+vcpus = 2
+
+[image]
+include = ["static"]
+modules = ["sqlite3"]
+"""
+
+
+def test_a_whole_file() -> None:
+    appliance = decode(GOOD, Path("/srv/shop/appliance.toml"))
+    assert (appliance.name, appliance.serve, appliance.folder) == ("shop", "shop.web:answer", Path("/srv/shop"))
+    assert appliance.keys == (
+        Key("port", KeyType.PORT, 8080, "Listening HTTP port."),
+        Key("greeting", KeyType.STRING, "hello", ""),
+    )
+    assert appliance.machine.mem_size_mib == 1024
+    assert appliance.machine.vcpu_count == 2
+    assert appliance.network.ports == (8080,)  # the port key's default
+    assert appliance.network.outbound is False
+    assert appliance.image.include == ("static",)
+
+
+def test_the_same_in_pyproject() -> None:
+    text = "[project]\nname = 'x'\n" + GOOD.replace("\n[", "\n[tool.squib.").replace(
+        'name = "shop"', '[tool.squib]\nname = "shop"'
+    )
+    assert decode(text, Path("/srv/shop/pyproject.toml")) == decode(GOOD, Path("/srv/shop/appliance.toml"))
+
+
+HEAD = 'name = "a"\nserve = "a:b"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("", 1, 'the key "name" is missing'),
+        ("name = 1\n", 1, "name: expected `str`, got `int`"),
+        ('name = "A b"\nserve = "a:b"\n', 1, "'A b' is no name"),
+        ('name = "a"\nserve = "a"\n', 2, 'expected "MODULE:FUNCTION"'),
+        (HEAD + "\n[machin]\nvcpus = 1\n", 4, 'machin: unknown key; did you mean "machine"?'),
+        (HEAD + '[machine]\nvcpus = 1\nmemry = "1G"\n', 5, 'machine.memry: unknown key; did you mean "memory"?'),
+        (HEAD + 'machine.memory = "12 apples"\n', 3, "machine.memory: '12 apples' is not a memory size"),
+        (HEAD + "[machine]\nvcpus = 0\n", 4, "machine.vcpus: expected 1 to 32, got 0"),
+        (
+            HEAD + '[keys.x]\ntype = "int"\ndefault = 1\n[keys.y]\ntype = "ints"\ndefault = 1\n',
+            7,
+            "expected one of bool, int, port, string",
+        ),
+        (
+            HEAD + '[keys.x]\ntype = "int"\ndefault = 1\n[keys.y]\ntype = "int"\ndfault = 1\n',
+            8,
+            'keys.y.dfault: unknown key; did you mean "default"',
+        ),
+        (HEAD + '[keys.x]\ntype = "int"\ndefault = "one"\n', 5, "keys.x.default: expected a whole number, got 'one'"),
+        (HEAD + '[keys.x]\ntype = "int"\ndefault = true\n', 5, "keys.x.default: expected a whole number, got True"),
+        (HEAD + '[keys.x]\ntype = "port"\ndefault = 70000\n', 5, "keys.x.default: expected a port"),
+        (HEAD + '[keys.help]\ntype = "int"\ndefault = 1\n', 3, "squib's own option --help has this name"),
+        (HEAD + '[keys."a b"]\ntype = "int"\ndefault = 1\n', 3, "no name for a key"),
+        (HEAD + '[keys.port]\ntype = "int"\ndefault = 1\n', 4, 'expected type "port"'),
+        (HEAD + "[network]\nports = [\n 80,\n 80]\n", 6, "80 stands twice"),
+        (HEAD + "[network]\nports = [80, 'a']\n", 4, "network.ports[1]: expected `int`, got `str`"),
+        (HEAD + '[image]\ninclude = ["../secrets"]\n', 4, "expected a path below the appliance's folder"),
+        (HEAD + "x = \n", 3, "not TOML: Invalid value"),
+        (HEAD + 'x = """', 3, "not TOML"),
+    ],
+)
+def test_a_wrong_file_says_where_and_what(text: str, line: int, said: str) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        decode(text, Path("/srv/appliance.toml"))
+    assert str(caught.value).startswith(f"/srv/appliance.toml:{line}: ")
+    assert said in str(caught.value)
+
+
+def test_a_wrong_key_in_pyproject_has_its_line_there() -> None:
+    with pytest.raises(ApplianceError, match=r":5: machine\.memry: unknown key"):
+        decode('[tool.squib]\nname = "a"\nserve = "a:b"\n[tool.squib.machine]\nmemry = "1"\n', Path("/srv/pyproject.toml"))
+
+
+def test_without_a_name_the_working_folder_decides(tmp_path: Path) -> None:
+    assert find_appliance(None, tmp_path).name == "webserver"
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert find_appliance(None, tmp_path).name == "webserver"
+    (tmp_path / "pyproject.toml").write_text('[tool.squib]\nname = "second"\nserve = "a:b"\n')
+    assert find_appliance(None, tmp_path).name == "second"
+    (tmp_path / "appliance.toml").write_text('name = "first"\nserve = "a:b"\n')
+    assert find_appliance(None, tmp_path).name == "first"
+    assert find_appliance("pyproject.toml", tmp_path).name == "second"
+    assert find_appliance(".", tmp_path).folder == tmp_path
+    assert find_appliance("clock", tmp_path).name == "webserver"
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no packaged appliance") as caught:
+        find_appliance("clok", tmp_path)
+    assert caught.value.hint == "did you mean clock?"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingError, match=r"holds no appliance\.toml"):
+        find_appliance("empty", tmp_path)
+    (tmp_path / "appliance.toml").write_bytes(b"name = 'a'\n\xff")
+    with pytest.raises(ApplianceError, match=r"appliance\.toml:2: not UTF-8"):
+        find_appliance(None, tmp_path)
