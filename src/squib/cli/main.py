@@ -1,0 +1,116 @@
+"""The command `squib`: its verbs, and the one place where every error becomes a message and an exit code.
+
+A verb's module is imported when that verb runs, so `squib --help` starts fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, cast
+
+import click
+
+from squib import __version__
+from squib.cli.report import show_error
+from squib.errors import SquibError, UsageError
+
+__all__ = ["VERBS", "cli", "squib"]
+
+VERBS: dict[str, tuple[str, str]] = {
+    "build": ("squib.cli.build:build", "Make rootfs.ext4, initrd.img, vmlinux and manifest.json."),
+    "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
+    "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
+    "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
+    "rm": ("squib.cli.rm:rm", "Remove microVMs that have ended, with their logs."),
+    "run": ("squib.cli.run:run", "Boot an appliance in a microVM."),
+    "serve": ("squib.cli.serve_help:serve", "Serve an appliance as a plain process."),
+    "stop": ("squib.cli.stop:stop", "Stop microVMs gracefully."),
+}
+"""Verb → where its click command is, and what it does in one line."""
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb's module only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            raise UsageError(f"no such command: {args[0]}", hint=f"did you mean squib {near[0]}?" if near else "squib --help")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="squib")
+def squib() -> None:
+    """Turns a Python web app into an appliance: one image that boots as a microVM.
+
+    It needs no Docker, no root and no network. Start with: squib demo
+    """
+
+
+def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> NoReturn:
+    """Runs one command line and exits with its code (docs/exit-codes.md)."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    raise SystemExit(_run(arguments, prog_name))
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    # An exception, so that every context manager on the way out cleans up.
+    raise SystemExit(128 + number)
+
+
+def _run(arguments: Sequence[str] | None, prog_name: str) -> int:
+    try:
+        status = squib.main(arguments, prog_name=prog_name, standalone_mode=False)
+        sys.stdout.flush()
+    except SquibError as error:
+        show_error(error)
+        return error.exit_code
+    except click.UsageError as error:
+        usage = error.ctx.get_usage() + "\n" if error.ctx else ""
+        command = error.ctx.command_path if error.ctx else prog_name
+        print(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.", file=sys.stderr)
+        return UsageError.exit_code
+    except click.ClickException as error:
+        print(f"squib: {error.format_message()}", file=sys.stderr)
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; say nothing more, not even at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # the last resort: a mistake of ours, told in one line
+        if os.environ.get("SQUIB_DEBUG"):
+            raise
+        name = type(error).__name__
+        show_error(
+            SquibError(
+                f"a mistake in squib itself: {name}: {error}", hint="set SQUIB_DEBUG=1, run it again, and report what it prints"
+            )
+        )
+        return SquibError.exit_code
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,18 @@
+"""The verb `serve` for the list of verbs. It never runs: `squib.__main__` takes `serve` before click is imported."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from squib.cli.serve import serve as become_server
+
+__all__ = ["serve"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(arguments: tuple[str, ...]) -> NoReturn:
+    """Serve an appliance as a plain process."""
+    become_server(arguments)
