@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from support import PROJECT
-
 from squib import errors
+from support import PROJECT
 
 
 def test_the_table_says_what_the_errors_do() -> None:
