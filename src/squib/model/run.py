@@ -1,0 +1,60 @@
+"""What a person asks of one run: `RunSpec`, as the command line gives it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from squib.errors import UsageError
+from squib.model.machine import Accel
+
+__all__ = ["LOOPBACK", "Publish", "RunSpec", "parse_publish"]
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+_PUBLISH = re.compile(r"(?:(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:]*)):)?(?P<host>[0-9]{1,5}):(?P<guest>[0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """The guest's TCP `guest_port` reachable at `host_address:host_port`; host port 0 means any free one."""
+
+    host_address: IPv4Address | IPv6Address
+    host_port: int
+    guest_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """None means: as the appliance file says (memory, vcpus, ports), or as works best here (accel, name).
+
+    `values` are pairs of key and text; `ready_timeout_s` bounds the time from launch to the readiness line.
+    """
+
+    values: tuple[tuple[str, str], ...] = ()
+    mem_size_mib: int | None = None
+    vcpu_count: int | None = None
+    publish: tuple[Publish, ...] | None = None
+    name: str | None = None
+    accel: Accel | None = None
+    ready_timeout_s: float = 60.0
+
+
+def parse_publish(text: str) -> Publish:
+    """`[ADDR:]HOST:GUEST`, as in `8080:80`, `0.0.0.0:8080:80`, `[::1]:8080:80`. Raises UsageError."""
+    hint = "write [ADDR:]HOST:GUEST, for example 8080:80 or 0.0.0.0:8080:80; host port 0 is any free one"
+    match = _PUBLISH.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is nothing to publish", hint=hint)
+    host, guest = int(match["host"]), int(match["guest"])
+    if host > 65535 or not 1 <= guest <= 65535:
+        raise UsageError(f"{text!r}: a port is 1 to 65535", hint=hint)
+    address = match["v4"] if match["v6"] is None else match["v6"]
+    try:
+        where = LOOPBACK if address is None else ip_address(address)
+    except ValueError as error:
+        raise UsageError(f"{address!r} is no IP address", hint=hint) from error
+    if isinstance(where, IPv6Address) and match["v6"] is None:
+        raise UsageError(f"{text!r} is nothing to publish", hint=hint)
+    return Publish(where, host, guest)
