@@ -1,0 +1,158 @@
+"""`squib build` from the command line: what it leaves, that it is the same bytes, and what it says of bad input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from program import Squib
+from support import tool
+
+FILES = ["initrd.img", "manifest.json", "rootfs.ext4", "vmlinux"]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.tool
+def test_the_artifact_is_what_its_manifest_says(squib: Squib, tmp_path: Path) -> None:
+    squib.ok("build", "clock", "-o", "out")
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        data = (out / file["name"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file["size"], file["sha256"])
+    assert {file["name"] for file in manifest["files"]} == {"initrd.img", "rootfs.ext4", "vmlinux"}
+    assert all(item["name"] and len(item["sha256"]) == 64 for item in manifest["inputs"])
+    assert (out / "rootfs.ext4").stat().st_size <= 24 * 1024 * 1024
+    assert subprocess.run([tool("e2fsck"), "-fn", out / "rootfs.ext4"], capture_output=True, check=False).returncode == 0
+    listing = subprocess.run(
+        [tool("cpio"), "-t", "--quiet"], input=(out / "initrd.img").read_bytes(), capture_output=True, check=True
+    ).stdout
+    assert b"init" in listing.split()
+
+
+def test_the_same_bytes_again_elsewhere_and_for_another_locale(squib: Squib, tmp_path: Path) -> None:
+    squib.ok("build", "clock", "-o", "first")
+    first = digests(tmp_path / "first")
+    squib.ok("build", "clock", "-o", "first")
+    assert digests(tmp_path / "first") == first
+    shutil.rmtree(tmp_path / "cache/squib/bytecode", ignore_errors=True)
+    other = tmp_path / "another folder"
+    other.mkdir()
+    there = Squib(
+        squib.command, squib.home, extra={"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "7"}, cwd=other
+    )
+    before = os.umask(0o077)
+    try:
+        there.ok("build", "-o", "second")
+    finally:
+        os.umask(before)
+    assert digests(other / "second") == first
+
+
+@pytest.mark.root
+def test_the_same_bytes_for_another_user(squib: Squib, plain_user: Squib, tmp_path: Path) -> None:
+    """Both with /usr/bin/python3 and the same packages; the other user has another home and an empty cache."""
+    mine = Squib(plain_user.command, squib.home, extra=plain_user.extra)
+    mine.ok("build", "clock", "-o", "out")
+    plain_user.ok("build", "clock", "-o", "out")
+    assert digests(plain_user.home / "out") == digests(tmp_path / "out")
+
+
+def test_show_tree_says_what_and_why(squib: Squib, tmp_path: Path) -> None:
+    text = squib.ok("build", "clock", "--show", "tree")
+    assert "/usr/bin/python3" in text
+    assert "/sbin/init" in text
+    assert "imported by" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_shell_and_no_package_manager_in_it(squib: Squib) -> None:
+    paths = [line.split()[0] for line in squib.ok("build", "clock", "--show", "tree").splitlines() if line.startswith("/")]
+    names = {path.rpartition("/")[2] for path in paths}
+    assert len(paths) > 50
+    assert not names & {"sh", "bash", "dash", "busybox", "apt", "apt-get", "dpkg", "pip", "pip3", "apk", "rpm"}
+
+
+def test_an_appliance_of_ones_own(squib: Squib, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "shop.py").write_text(
+        "import json\nfrom squib.guest.handler import Response\n\ndef answer(request):\n    return Response(json.dumps({}).encode())\n"
+    )
+    (folder / "appliance.toml").write_text('name = "shop"\nserve = "shop:answer"\n')
+    text = squib.ok("build", "shop", "--show", "tree")
+    assert "/app/shop.py" in text
+    assert "json" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["build", "clok"], 66, "no packaged appliance"),
+        (["build", "--shw", "tree"], 64, "No such option"),
+        (["build", "--show", "three"], 64, "three"),
+        (["build", "--kernel", "/nowhere/vmlinux"], 66, "/nowhere/vmlinux"),
+        (["build", "--kernel", "bad-kernel"], 65, "bad-kernel"),
+        (["build", "bad.toml"], 65, "bad.toml:2: machin: unknown key"),
+        (["build", "missing-module.toml"], 65, "nothing_here"),
+        (["build", "-o", "a-file/out"], 74, "a-file"),
+        (["build", "include.toml"], 65, "static"),
+    ],
+)
+def test_bad_input(squib: Squib, tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    (tmp_path / "bad-kernel").write_bytes(b"not a kernel" * 1000)
+    (tmp_path / "bad.toml").write_text('name = "a"\n[machin]\n')
+    (tmp_path / "missing-module.toml").write_text('name = "a"\nserve = "nothing_here:answer"\n')
+    (tmp_path / "include.toml").write_text('name = "a"\nserve = "squib.guest.clock:answer"\n[image]\ninclude = ["static"]\n')
+    (tmp_path / "a-file").write_text("")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = squib.run(*arguments)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "state") == before
+
+
+def test_missing_programs_are_named_with_their_package(squib: Squib, tmp_path: Path) -> None:
+    # An empty PATH does not hide what lies in the folders of administrators, so the search there is hidden as well.
+    script = (
+        "import squib.host.command as c; c._ADMIN_FOLDERS = (); import sys; sys.argv = ['squib', 'build', '-o', 'out'];"
+        "from squib.__main__ import main; main()"
+    )
+    hidden = Squib((squib.command[0], "-c", script), squib.home, extra={"PATH": "/nowhere"})
+    done = hidden.run()
+    assert done.returncode == 69, done.stderr
+    assert "e2fsprogs" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.root
+def test_a_full_disk_leaves_nothing_half_written(squib: Squib, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
+    try:
+        done = squib.run("build", "clock", "-o", "small/out")
+        assert done.returncode == 74, done.stderr
+        assert "no space left" in done.stderr
+        left = [path for path in small.rglob("*") if path.is_file()]
+        assert left == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.root
+def test_a_folder_that_may_not_be_written(plain_user: Squib, tmp_path: Path) -> None:
+    done = plain_user.run("build", "clock", "-o", "/root/squib-out")
+    assert done.returncode == 77, done.stderr
+    assert "/root" in done.stderr

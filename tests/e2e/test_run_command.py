@@ -1,0 +1,234 @@
+"""`squib run`, `ps`, `stop`, `rm`, `probe`: real microVMs from the command line, and nothing left of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from program import Squib, free_port
+
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("qemu"), pytest.mark.timeout(300)]
+
+
+def ask(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return body
+
+
+def machines(squib: Squib) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(squib.ok("ps", "--json"))
+    return found
+
+
+def test_detached_run_probe_stop_rm(squib: Squib) -> None:
+    port = free_port()
+    said = squib.ok("run", "clock", "--detach", "--name", "clock-1", "--publish", f"{port}:80", "--logs=debug")
+    assert "clock-1" in said
+    assert f"http://127.0.0.1:{port}" in said
+    (machine,) = machines(squib)
+    assert (machine["name"], machine["state"]) == ("clock-1", "running")
+    assert machine["accel"] in {"kvm", "tcg"}
+    assert len(squib.processes()) == 1  # QEMU alone: squib itself costs nothing
+
+    report = json.loads(squib.ok("probe", f"http://127.0.0.1:{port}", "-n", "2", "--interval", "1", "--json"))
+    assert report["ok"] is True
+    assert len(report["answers"]) == 2
+    assert report["answers"][0]["body"] != report["answers"][1]["body"]
+
+    taken = squib.run("run", "clock", "--detach", "--name", "clock-1")
+    assert taken.returncode == 75
+    assert "clock-1" in taken.stderr
+    taken = squib.run("run", "clock", "--detach", "--publish", f"{port}:80")
+    assert taken.returncode == 75
+    assert str(port) in taken.stderr
+    assert squib.run("rm", "clock-1").returncode == 75  # it runs
+
+    squib.ok("stop", "clock-1")
+    (machine,) = machines(squib)
+    assert (machine["state"], machine["exit_status"], machine["exit_reason"]) == ("exited", 0, "stopped")
+    assert squib.processes() == []
+    squib.ok("rm", "clock-1")
+    assert machines(squib) == []
+    assert list((squib.home / "state").rglob("console*")) == []
+
+
+def test_foreground_console_and_sigint(squib: Squib) -> None:
+    process = squib.start("run", "--publish", "0:80", "--port", "80")
+    assert process.stderr is not None
+    url = None
+    for line in process.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+            url = found
+            break
+    assert url is not None
+    assert re.fullmatch(r'\{ "time": "\d{4}-\d\d-\d\d \d\d:\d\d:\d\d -00:00" \}', ask(int(url[1])))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "squib.ready" in out
+    assert "responding to 1" in out
+    assert out.rstrip().splitlines()[-1].startswith("squib.exit abi=1 status=0 reason=stopped")
+    assert machines(squib) == []
+
+
+def test_two_runs_at_the_same_moment(squib: Squib) -> None:
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: squib.run("run", "clock", "--detach"), range(2)))
+    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
+    names = sorted(str(machine["name"]) for machine in machines(squib))
+    assert names == ["webserver", "webserver-2"]
+    squib.ok("stop", *names)
+    squib.ok("rm", *names)
+
+
+def test_a_killed_squib_is_seen_and_cleaned_by_the_next_command(squib: Squib) -> None:
+    process = squib.start("run", "clock", "--name", "orphan")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "http://" in line:
+            break
+    process.kill()
+    process.communicate()
+    assert len(squib.processes()) == 1
+    squib.ok("ps")
+    deadline = time.monotonic() + 20
+    while squib.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert squib.processes() == []
+    assert all(machine["state"] != "running" for machine in machines(squib))
+
+
+def test_a_killed_qemu_is_seen(squib: Squib) -> None:
+    squib.ok("run", "clock", "--detach", "--name", "victim")
+    (pid,) = squib.processes()
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while squib.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (machine,) = machines(squib)
+    assert machine["state"] == "failed"
+    assert squib.run("stop", "victim").returncode == 0
+    squib.ok("rm", "victim")
+
+
+@pytest.mark.root
+def test_as_a_plain_user(plain_user: Squib) -> None:
+    port = free_port()
+    plain_user.ok("run", "clock", "--detach", "--publish", f"{port}:80")
+    (pid,) = plain_user.processes()
+    assert Path(f"/proc/{pid}").stat().st_uid == 65534
+    plain_user.ok("probe", f"http://127.0.0.1:{port}", "-n", "1")
+    plain_user.ok("stop", "webserver")
+    plain_user.ok("rm", "webserver")
+    modes = {path.stat().st_mode & 0o077 for path in (plain_user.home / "state/squib").rglob("*")}
+    assert modes <= {0}
+
+
+def test_an_artifact_folder_runs_without_building(squib: Squib, tmp_path: Path) -> None:
+    squib.ok("build", "clock", "-o", "out")
+    offline = Squib(squib.command, squib.home, extra={"PATH": os.environ["PATH"]})
+    port = free_port()
+    offline.ok("run", "out", "--detach", "--publish", f"{port}:80")
+    assert '"time"' in ask(port)
+    squib.ok("stop", "webserver")
+    squib.ok("rm", "webserver")
+    (tmp_path / "out/rootfs.ext4").write_bytes(b"\0" * 4096)
+    broken = squib.run("run", "out", "--detach")
+    assert broken.returncode == 65
+    assert "rootfs.ext4" in broken.stderr
+    assert machines(squib) == []
+
+
+def test_a_key_reaches_the_guest(squib: Squib, tmp_path: Path) -> None:
+    (tmp_path / "greet.py").write_text(
+        "from squib.guest.handler import Response\n\ndef answer(request):\n    return Response(str(request.keys['greeting']).encode())\n"
+    )
+    (tmp_path / "appliance.toml").write_text(
+        'name = "greeter"\nserve = "greet:answer"\n[keys.port]\ntype = "port"\ndefault = 8000\n'
+        '[keys.greeting]\ntype = "string"\ndefault = "hello"\n[machine]\nmemory = "112M"\n'
+    )
+    port = free_port()
+    squib.ok("run", "--detach", "--publish", f"{port}:8000", "--greeting", 'ge "and" 100 % größe')
+    assert ask(port) == 'ge "and" 100 % größe'
+    squib.ok("stop", "greeter")
+    squib.ok("rm", "greeter")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["run", "clok"], 66, "did you mean clock?"),
+        (["run", "clock", "--memory", "32M"], 64, "32 MiB"),
+        (["run", "clock", "--memory", "much"], 64, "not a memory size"),
+        (["run", "clock", "--vcpus", "0"], 64, "vcpus"),
+        (["run", "clock", "--publish", "99999:80"], 64, "port"),
+        (["run", "clock", "--prot", "80"], 64, "unknown option --prot"),
+        (["run", "clock", "--port", "none"], 64, "--port"),
+        (["run", "clock", "--port"], 64, "--port"),
+        (["run", "clock", "extra"], 64, "extra"),
+        (["run", "clock", "--vmm", "xen"], 64, "xen"),
+        (["run", "clock", "--name", "Bad Name"], 64, "Bad Name"),
+        (["stop", "nobody"], 66, "nobody"),
+        (["rm", "nobody"], 66, "nobody"),
+        (["probe", "ftp://127.0.0.1"], 64, "ftp"),
+        (["probe", "http://127.0.0.1:1", "-n", "1"], 1, "refused"),
+    ],
+)
+def test_bad_input(squib: Squib, arguments: list[str], status: int, said: str) -> None:
+    done = squib.run(*arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert machines(squib) == []
+
+
+def test_too_little_memory_for_the_guest_is_told_with_the_console(squib: Squib) -> None:
+    """More than the kernel's own need, less than the interpreter's: it boots and panics."""
+    done = squib.run("run", "clock", "--detach", "--memory", "72M")
+    assert done.returncode in {64, 70}
+    assert "--memory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert squib.processes() == []
+
+
+def test_show_machine_and_argv_start_nothing(squib: Squib) -> None:
+    assert "mem_size_mib" in squib.ok("run", "clock", "--show", "machine")
+    argv = squib.ok("run", "clock", "--show", "argv")
+    assert "qemu-system-x86_64" in argv
+    assert "-sandbox" in argv
+    assert machines(squib) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
+def test_a_demo_that_is_interrupted_leaves_nothing(squib: Squib, number: int, delay: float) -> None:
+    process = squib.start("demo")
+    try:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode in {128 + number, 0}
+    assert squib.processes() == []
+    assert machines(squib) == []
+
+
+def test_demo(squib: Squib) -> None:
+    said = squib.ok("demo")
+    assert len(re.findall(r'\{ "time": "[^"]+" \}', said)) == 4
+    for word in ("image", "memory", "boot", "tcg", "because"):
+        assert word in said.lower()
+    assert machines(squib) == []
