@@ -1,0 +1,72 @@
+"""The system calls that PID 1 needs and Python does not have: mount, reboot, prctl, capset, setrlimit, signalfd.
+
+Each function here is one call, raises OSError with the errno, and decides nothing. Nobody else in the guest uses ctypes: the
+server process and the plain `squib serve` do not load it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# <sys/mount.h>
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+# <linux/reboot.h>
+RB_AUTOBOOT, RB_DISABLE_CAD = 0x01234567, 0
+# <linux/prctl.h>
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 23, 24, 38, 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+# <asm-generic/resource.h>
+RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
+# <sys/signalfd.h>
+SFD_NONBLOCK, SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
+SIGNALFD_RECORD_BYTES = 128
+
+_CAPABILITY_VERSION_3 = 0x20080522
+_SIGSET_BYTES = 128  # glibc's and musl's sigset_t; the kernel reads the first 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *args: object, about: str = "") -> int:
+    """What the C function returned. Raises OSError (with `about` as its file name) for -1."""
+    result: int = _libc[name](*args)
+    if result == -1:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), about or name)
+    return result
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:
+    """The call of this name; an error names `target`."""
+    names = (os.fsencode(source), os.fsencode(target), os.fsencode(fstype))
+    _call("mount", *names, ctypes.c_ulong(flags), os.fsencode(data), about=target)
+
+
+def reboot(how: int) -> None:
+    """The call of this name with one of the `RB_` numbers; `RB_AUTOBOOT` comes back only by an error."""
+    _call("reboot", ctypes.c_int(how))
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
+    """The call of this name, with the unused arguments zero as many options ask."""
+    return _call("prctl", ctypes.c_int(option), *(ctypes.c_ulong(arg) for arg in (arg2, arg3, 0, 0)))
+
+
+def clear_capabilities() -> None:
+    """Empties the effective, permitted and inheritable sets of this thread: capset(2)."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _call("capset", header, (ctypes.c_uint32 * 6)())
+
+
+def set_rlimit(resource: int, soft: int, hard: int) -> None:
+    """Sets a limit: setrlimit(2)."""
+    _call("setrlimit", ctypes.c_int(resource), (ctypes.c_ulong * 2)(soft, hard))
+
+
+def signalfd(signals: tuple[int, ...]) -> int:
+    """A descriptor, non-blocking and close-on-exec, that gives a record for each of `signals` (which must be blocked)."""
+    bits = sum(1 << (number - 1) for number in signals)
+    mask = bits.to_bytes(8, sys.byteorder) + bytes(_SIGSET_BYTES - 8)
+    return _call("signalfd", ctypes.c_int(-1), mask, ctypes.c_int(SFD_NONBLOCK | SFD_CLOEXEC))

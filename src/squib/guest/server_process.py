@@ -1,0 +1,104 @@
+"""The server process: a fork of PID 1 (no exec, so the interpreter starts once) that has nothing of PID 1's.
+
+`start` runs in PID 1; everything below `_run` runs in the child, which never returns from it. The HTTP server and the
+appliance's code are imported in the child only, after its privileges are gone.
+"""
+
+from __future__ import annotations
+
+# The C part of `signal`: the module around it imports enum. typeshed has no stub for it.
+import _signal  # type: ignore[import-not-found]
+import atexit
+import os
+import sys
+
+from squib.guest import privileges
+
+TYPE_CHECKING = False  # typing's own is not worth importing typing for
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # run(on_ready) -> exit status
+    Program = Callable[[Callable[[], None]], int]
+
+EXIT_CRASHED = 70
+_READY = b"1"
+_CONSOLE_FD = 2
+
+
+class ServerProcess:
+    """A started server: its `pid`, and `ready_fd`, which is readable when the server is ready or gone."""
+
+    __slots__ = ("pid", "ready_fd")
+
+    def __init__(self, pid: int, ready_fd: int) -> None:
+        self.pid = pid
+        self.ready_fd = ready_fd
+
+    def read_ready(self) -> bool:
+        """Whether the server said that it is ready, once `ready_fd` is readable; closes it."""
+        try:
+            return os.read(self.ready_fd, len(_READY)) == _READY
+        finally:
+            os.close(self.ready_fd)
+
+
+def start(program: Program, keep_fds: tuple[int, ...]) -> ServerProcess:
+    """Forks a process that runs `program` without privileges; of PID 1's descriptors it keeps `keep_fds` and the console."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _run(program, write_end, keep_fds)
+    os.close(write_end)
+    return ServerProcess(pid, read_end)
+
+
+def _run(program: Program, ready_fd: int, keep_fds: tuple[int, ...]) -> None:
+    status = EXIT_CRASHED
+    try:
+        os.setsid()
+        _set_up_descriptors({ready_fd, *keep_fds})
+        privileges.drop()
+        # PID 1 blocks its signals. From here SIGTERM ends the process, until the server has its own answer to it.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        status = program(lambda: _say_ready(ready_fd))
+        atexit._run_exitfuncs()  # noqa: SLF001 - what Py_Finalize would call: os._exit, which a fork must use, does not
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else EXIT_CRASHED
+    except BaseException:  # noqa: BLE001 - whatever it was, it must not return into PID 1's code
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _flush()
+        os._exit(status & 0xFF)
+
+
+def _say_ready(ready_fd: int) -> None:
+    os.write(ready_fd, _READY)
+    os.close(ready_fd)
+
+
+def _set_up_descriptors(keep: set[int]) -> None:
+    """Standard input from /dev/null, both outputs to the console, for writing only; all others but `keep` are closed."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > _CONSOLE_FD and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the one that listed the folder
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    if os.isatty(_CONSOLE_FD):  # what the kernel gave PID 1 can be read from, too
+        console = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NOCTTY)
+        os.dup2(console, _CONSOLE_FD)
+        os.close(console)
+    os.dup2(_CONSOLE_FD, 1)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue  # None, a dead console, or closed: nobody reads it

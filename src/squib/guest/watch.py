@@ -1,0 +1,147 @@
+"""Carries out what `supervisor` decides: waits for signals, readiness and time, and starts, ends and reaps processes.
+
+Signals are blocked from PID 1's first moment and read from a signalfd. A blocked signal stays pending in the kernel, also one
+whose action is the default (which PID 1 would otherwise never get: kernel/signal.c, sig_ignored), so none is lost, whenever it
+comes; and one poll(2) waits for signals, the readiness pipe and the next deadline together, which sigtimedwait could not.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # see server_process
+import os
+import select
+import struct
+
+from squib.guest import console, libc, supervisor
+from squib.guest.supervisor import AnnounceReady, AnnounceRestart, Died, Exit, Kill, Ready, Spawn, Stop, Terminate, Tick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squib.guest.console import Console
+    from squib.guest.server_process import ServerProcess
+
+_STOP_SIGNALS = (_signal.SIGTERM, _signal.SIGINT)
+_SIGNALS = (*_STOP_SIGNALS, _signal.SIGCHLD)
+
+
+def block_signals() -> None:
+    """From here signals wait until `Watch` reads them."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
+
+
+class Watch:
+    """PID 1's loop. `spawn` starts a server; `addresses` are what the readiness line shows."""
+
+    def __init__(self, out: Console, spawn: Callable[[], ServerProcess], addresses: list[str]) -> None:
+        self._out = out
+        self._spawn = spawn
+        self._addresses = addresses
+        self._server: ServerProcess | None = None
+        self._awaits_ready = False
+        self._signal_fd = libc.signalfd(_SIGNALS)
+        self._poll = select.poll()
+        self._poll.register(self._signal_fd, select.POLLIN)
+
+    def run(self) -> Exit:
+        """Serves until the machine is to end; how it ends. Raises OSError where no process can be started."""
+        state = supervisor.initial(console.uptime_ms())
+        while True:
+            for event in self._events(state.deadline_ms):
+                state, actions = supervisor.decide(state, event, console.uptime_ms())
+                for action in actions:
+                    if isinstance(action, Exit):
+                        return action
+                    self._do(action)
+
+    def _events(self, deadline_ms: int | None) -> list[supervisor.Event]:
+        """What happened, after waiting for it. Ready comes before Died: a server may do both in one turn.
+
+        Stop comes before Died, so that a server that ends because it was asked to is not announced as restarted.
+        """
+        readable = self._wait(deadline_ms)
+        events: list[supervisor.Event] = []
+        if self._server is not None and self._server.ready_fd in readable and self._took_ready(self._server):
+            events.append(Ready())
+        if self._signal_fd in readable:
+            if self._stop_asked():
+                events.append(Stop())
+            events += self._reap()
+        events.append(Tick())
+        return events
+
+    def _wait(self, deadline_ms: int | None) -> set[int]:
+        timeout_ms = None if deadline_ms is None else max(0, deadline_ms - console.uptime_ms())
+        return {fd for fd, _ in self._poll.poll(timeout_ms)}
+
+    def _took_ready(self, server: ServerProcess) -> bool:
+        self._forget_ready_fd(server)
+        return server.read_ready()
+
+    def _forget_ready_fd(self, server: ServerProcess) -> None:
+        self._poll.unregister(server.ready_fd)
+        self._awaits_ready = False
+
+    def _stop_asked(self) -> bool:
+        """Reads all signals that wait; whether one of them asks to stop."""
+        asked = False
+        while True:
+            try:
+                records = os.read(self._signal_fd, 16 * libc.SIGNALFD_RECORD_BYTES)
+            except BlockingIOError:
+                return asked
+            for offset in range(0, len(records), libc.SIGNALFD_RECORD_BYTES):
+                (number,) = struct.unpack_from("=I", records, offset)
+                asked = asked or number in _STOP_SIGNALS
+
+    def _reap(self) -> list[Died]:
+        """Collects every process that has ended, orphans too; the server's end is an event."""
+        died: list[Died] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return died
+            if pid == 0:
+                return died
+            if self._server is not None and pid == self._server.pid:
+                died.append(_cause(status))
+                self._bury(self._server)
+
+    def _bury(self, server: ServerProcess) -> None:
+        if self._awaits_ready:
+            self._forget_ready_fd(server)
+            os.close(server.ready_fd)
+        self._server = None
+        _kill_group(server.pid)  # what the server started goes with it
+
+    def _do(self, action: supervisor.Action) -> None:
+        if isinstance(action, Spawn):
+            self._out.share()
+            self._server = self._spawn()
+            self._awaits_ready = True
+            self._poll.register(self._server.ready_fd, select.POLLIN)
+        elif isinstance(action, AnnounceReady):
+            self._out.write(console.ready_line(self._addresses))
+        elif isinstance(action, AnnounceRestart):
+            self._out.write(console.restart_line(action.attempt, action.delay_ms, action.cause))
+        elif self._server is not None and isinstance(action, Terminate):
+            os.kill(self._server.pid, _signal.SIGTERM)
+        elif self._server is not None and isinstance(action, Kill):
+            _kill_group(self._server.pid)
+
+
+def _cause(status: int) -> Died:
+    if os.WIFSIGNALED(status):
+        return Died("signal", os.WTERMSIG(status))
+    return Died("exit", os.WEXITSTATUS(status))
+
+
+def _kill_group(pid: int) -> None:
+    """SIGKILL to the session leader `pid` and its process group."""
+    for kill in (os.kill, os.killpg):
+        try:
+            kill(pid, _signal.SIGKILL)
+        except ProcessLookupError:
+            continue
