@@ -1,0 +1,103 @@
+"""The lines that PID 1 writes on the console for the host (docs/guest-abi.md, "Lines on the console").
+
+A console holds anything: kernel messages, a server's log, half lines, control bytes. So reading never raises; a line that is
+not exactly as the page says (names, order, ranges) is not one of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Ready", "Restart", "find", "parse"]
+
+ABI = 1
+
+_NUMBER = r"0|[1-9][0-9]{0,14}"
+_TEXT = r"(?:[!-$&-~]|%[0-9A-F]{2})+"  # printable ASCII but space and %, or %XX
+
+_LINES = {
+    "boot": re.compile(rf"squib\.boot abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"),
+    "ready": re.compile(rf"squib\.ready abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER}) listen=(?P<listen>{_TEXT})"),
+    "restart": re.compile(
+        rf"squib\.restart abi=(?P<abi>{_NUMBER}) attempt=(?P<attempt>{_NUMBER}) delay_ms=(?P<delay_ms>{_NUMBER})"
+        rf" cause=(?P<cause>(?:exit|signal):(?:{_NUMBER}))"
+    ),
+    "exit": re.compile(rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_NUMBER}) reason=(?P<reason>{_TEXT})"),
+}
+_EVENT = re.compile(r"squib\.([a-z]+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """PID 1 runs; `uptime_ms` is the kernel's."""
+
+    uptime_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The server is in its loop; `listen` holds addresses such as `tcp:0.0.0.0:80`."""
+
+    uptime_ms: int
+    listen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The server died of `cause` (`exit:STATUS` or `signal:NUMBER`) and is started again after `delay_ms`."""
+
+    attempt: int
+    delay_ms: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The last line: the machine ends with `status` (0 to 255) because of `reason`."""
+
+    status: int
+    reason: str
+
+
+ConsoleLine = Boot | Ready | Restart | Exit
+
+
+def parse(line: str) -> ConsoleLine | None:
+    """What one line, without its line end, says to the host; None for every other line."""
+    event = _EVENT.match(line)
+    pattern = None if event is None else _LINES.get(event[1])
+    match = None if pattern is None else pattern.fullmatch(line)
+    if event is None or match is None or int(match["abi"]) != ABI:
+        return None
+    match event[1]:
+        case "boot":
+            return Boot(int(match["uptime_ms"]))
+        case "ready":
+            return _ready(match)
+        case "restart":
+            return Restart(int(match["attempt"]), int(match["delay_ms"]), match["cause"])
+        case _:
+            return _exit(match)
+
+
+def find(console: bytes) -> tuple[ConsoleLine, ...]:
+    """All of our lines in what a console said, in order; a last line without its end does not count yet."""
+    *whole, _ = console.split(b"\n")
+    found = (parse(raw.rstrip(b"\r").decode("utf-8", "replace")) for raw in whole)
+    return tuple(line for line in found if line is not None)
+
+
+def _ready(match: re.Match[str]) -> Ready | None:
+    addresses = tuple(_decode(address) for address in match["listen"].split(","))
+    return Ready(int(match["uptime_ms"]), addresses) if all(addresses) else None
+
+
+def _exit(match: re.Match[str]) -> Exit | None:
+    status = int(match["status"])
+    return Exit(status, _decode(match["reason"])) if status <= 255 else None
+
+
+def _decode(value: str) -> str:
+    return unquote_to_bytes(value).decode("utf-8", "replace")
