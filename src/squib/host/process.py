@@ -21,7 +21,7 @@ from squib.errors import HostError, PermissionDeniedError
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["Handle", "ProcessIdentity", "adopt", "alive", "boot_id", "identify", "myself"]
+__all__ = ["Handle", "ProcessIdentity", "adopt", "alive", "boot_id", "identify", "myself", "working_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,18 @@ def myself() -> ProcessIdentity:
 def alive(identity: ProcessIdentity) -> bool:
     """Whether exactly that process still runs."""
     return identify(identity.pid) == identity
+
+
+def working_in(folder: Path) -> tuple[ProcessIdentity, ...]:
+    """This user's processes whose working folder is `folder`: those that nobody wrote down, because who started them died."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+            if (entry / "cwd").readlink() == folder and (identity := identify(int(entry.name))) is not None:
+                found.append(identity)
+    return tuple(found)
 
 
 class Handle:

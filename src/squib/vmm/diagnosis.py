@@ -1,0 +1,101 @@
+"""Why a guest did not become ready, from what its console said: pure, one clear message and one remedy for each case."""
+
+from __future__ import annotations
+
+from squib.errors import GuestError, SquibError, UsageError
+from squib.formats.console_lines import Exit
+from squib.vmm.console_log import ConsoleLog
+
+__all__ = ["explain_deadline", "explain_end", "explain_panic"]
+
+_REBUILD = "build the image anew: squib build"
+_MORE_MEMORY = "give it more memory, for example --memory 256M"
+
+_PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("Out of memory", "deadlocked on memory", "out of memory"),
+        "the guest ran out of memory",
+        _MORE_MEMORY,
+    ),
+    (
+        ("Unable to mount root", "No working init", "Requested init", "Cannot open root device"),
+        "the kernel found no root file-system or no init in it",
+        f"the image is broken or not made for this kernel; {_REBUILD}",
+    ),
+    (
+        ("Attempted to kill init",),
+        "the guest's first process, init, died",
+        f"what it said is below; where the image may be damaged, {_REBUILD}",
+    ),
+)
+"""What a panic's text holds; what it means; what to do."""
+
+
+def explain_panic(log: ConsoleLog) -> GuestError:
+    """The kernel panicked (`log.panic`)."""
+    if log.initramfs:
+        return GuestError(
+            f"the kernel could not unpack the initrd: {log.initramfs}",
+            hint=f"it is damaged, or too large for the memory; {_REBUILD}, or {_MORE_MEMORY}",
+            detail=log.tail,
+        )
+    for signs, meaning, hint in _PANICS:
+        if any(sign in log.panic for sign in signs):
+            return GuestError(f"{meaning}: {log.panic}", hint=hint, detail=log.tail)
+    return GuestError(f"the guest's kernel panicked: {log.panic}", hint="what it said is below", detail=log.tail)
+
+
+def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
+    """The machine ended before it was ready; `vmm_end` says how its process did ("exit status 0")."""
+    if log.exit is not None:
+        return _explain_exit(log.exit, log)
+    if log.panic:
+        return explain_panic(log)
+    if not log.received:
+        return GuestError(
+            f"{vmm} ended ({vmm_end}) before the guest said anything",
+            hint="the kernel may not be one for this machine, or the memory too small: try --memory 256M",
+            detail=log.tail,
+        )
+    stage = "before it was ready" if log.boot else "before its init started"
+    return GuestError(f"the machine ended {stage} ({vmm}: {vmm_end})", hint="what its console showed is below", detail=log.tail)
+
+
+def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
+    said = f": {log.before_exit.strip()}" if log.before_exit.strip() else ""
+    match end.status:
+        case 64:
+            return UsageError(
+                f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=log.tail
+            )
+        case 70:
+            return GuestError(
+                "the server crashed again and again, and the guest gave up",
+                hint="its own last words are below",
+                detail=log.tail,
+            )
+        case 71:
+            return GuestError(
+                f"the guest could not set itself up{said}", hint="what its console showed is below", detail=log.tail
+            )
+        case 0 | 75:
+            return GuestError(f"the guest was stopped ({end.reason}) before it was ready", detail=log.tail)
+        case status:
+            return GuestError(f"the guest ended with status {status} ({end.reason}) before it was ready", detail=log.tail)
+
+
+def explain_deadline(log: ConsoleLog, *, timeout: float) -> GuestError:
+    """It runs, and was not ready within `timeout` seconds."""
+    if log.panic:
+        return explain_panic(log)
+    longer = f"give it more time: --timeout {max(1, round(timeout * 3))}"
+    if not log.received:
+        return GuestError(
+            f"the guest printed nothing within {timeout:g} s",
+            hint=f"try --accel tcg, which works everywhere; or {longer}",
+        )
+    if log.boot is None:
+        what = f"the kernel came up, but init did not start within {timeout:g} s"
+    else:
+        what = f"init started, but the server was not ready within {timeout:g} s"
+    return GuestError(what, hint=longer, detail=log.tail)

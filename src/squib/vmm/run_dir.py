@@ -1,0 +1,42 @@
+"""The folder of one running machine: what the VMMs' files in it are called, and how it goes away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from squib.host.files import storage_errors
+from squib.host.process import Handle, working_in
+
+__all__ = ["CONSOLE", "clear_run_dir", "make_run_dir"]
+
+CONSOLE = "console.log"
+"""What the guest's first serial port writes."""
+
+
+def make_run_dir(run_dir: Path) -> Path:
+    """Makes the folder (0700) with an empty console file (0600), and returns that. Raises StorageError where it is there."""
+    console = run_dir / CONSOLE
+    with storage_errors(run_dir):
+        run_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run_dir.mkdir(mode=0o700)
+        os.close(os.open(console, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    return console
+
+
+def clear_run_dir(run_dir: Path) -> None:
+    """Ends what still runs in a run folder, known by its working folder only, and removes the folder. Gone is fine.
+
+    Raises HostError where a process does not end, PermissionDeniedError and its like where the folder stays.
+    """
+    for identity in working_in(run_dir):
+        process = Handle.open(identity)
+        if process is not None:
+            with process:
+                process.end()
+    with storage_errors(run_dir):
+        try:
+            shutil.rmtree(run_dir)
+        except FileNotFoundError:
+            return
