@@ -56,8 +56,6 @@ class Image:
         assert httptools is not None
         assert httptools.origin is not None
         shutil.copytree(PROJECT / "src/squib/guest", root / "lib/squib/guest", ignore=shutil.ignore_patterns("__pycache__"))
-            if not (root / "lib/squib/guest" / f.name).exists():
-        if not (root / "lib/squib/guest/clock.py").exists():
         shutil.copytree(Path(httptools.origin).parent, root / "lib/httptools")
         (root / "lib/squib/__init__.py").touch()
         (root / "app").mkdir()
