@@ -1,4 +1,4 @@
-"""cpio archives in the "newc" form, as the kernel unpacks an initramfs (Documentation/driver-api/early-userspace/buffer-format.rst).
+"""cpio archives in the "newc" form, which the kernel unpacks (driver-api/early-userspace/buffer-format.rst).
 
 Equal trees give equal bytes: inodes are numbered in the tree's order, times and owners are 0, nothing is linked. Reading is
 strict: only what `pack` can have written is accepted, and anything else is a ValueError that says where.
@@ -24,7 +24,7 @@ _MAX_SIZE = 0xFFFFFFFF
 def pack(tree: RootfsTree) -> bytes:
     """The archive of `tree`, padded to 512 bytes. Raises ValueError for what the form cannot hold."""
     parts = [_member(inode, entry) for inode, entry in enumerate(tree.entries, start=1)]
-    parts.append(_record(0, 0, 1, (0, 0), _TRAILER, b""))
+    parts.append(_record(0, 0, _TRAILER, b""))
     archive = b"".join(parts)
     return archive + bytes(-len(archive) % _BLOCK)
 
@@ -35,16 +35,16 @@ def _member(inode: int, entry: Entry) -> bytes:
         raise ValueError(f"{entry.path} would end the archive")
     match entry:
         case Directory(mode=mode):
-            return _record(inode, stat.S_IFDIR | mode, 2, (0, 0), name, b"")
+            return _record(inode, stat.S_IFDIR | mode, name, b"", links=2)
         case File(data=data, mode=mode):
-            return _record(inode, stat.S_IFREG | mode, 1, (0, 0), name, data)
+            return _record(inode, stat.S_IFREG | mode, name, data)
         case Symlink(target=target):
-            return _record(inode, stat.S_IFLNK | 0o777, 1, (0, 0), name, target.encode("utf-8", "surrogateescape"))
+            return _record(inode, stat.S_IFLNK | 0o777, name, target.encode("utf-8", "surrogateescape"))
         case Device(major=major, minor=minor, mode=mode):
-            return _record(inode, stat.S_IFCHR | mode, 1, (major, minor), name, b"")
+            return _record(inode, stat.S_IFCHR | mode, name, b"", device=(major, minor))
 
 
-def _record(inode: int, mode: int, links: int, device: tuple[int, int], name: str, data: bytes) -> bytes:
+def _record(inode: int, mode: int, name: str, data: bytes, *, links: int = 1, device: tuple[int, int] = (0, 0)) -> bytes:
     encoded = name.encode("utf-8", "surrogateescape") + b"\0"
     # ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
     fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, *device, len(encoded), 0)

@@ -1,4 +1,4 @@
-"""The kernel's command line: parameters for PID 1, percent-encoded (docs/guest-abi.md, "Kernel command line"), and the whole line.
+"""The kernel's command line: parameters for PID 1, percent-encoded (docs/guest-abi.md), and the whole line.
 
 The kernel cuts the line at spaces, takes double quotes away and keeps 2,047 bytes (COMMAND_LINE_SIZE, with its NUL): a value
 that could be cut or changed on the way is encoded, or refused here.
@@ -27,9 +27,9 @@ def encode_value(text: str) -> str:
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"{ascii(text)} is not text: it holds a lone surrogate", hint="give values in UTF-8") from error
+        raise UsageError(f"{text!a} is not text: it holds a lone surrogate", hint="give values in UTF-8") from error
     if 0 in data:
-        raise UsageError(f"{ascii(text)} holds a NUL character", hint="no parameter can carry one: leave it out")
+        raise UsageError(f"{text!a} holds a NUL character", hint="no parameter can carry one: leave it out")
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
@@ -70,9 +70,9 @@ def _checked(parameter: str) -> str:
     try:
         parameter.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"kernel parameter {ascii(parameter)} is not text", hint="give it in UTF-8") from error
+        raise UsageError(f"kernel parameter {parameter!a} is not text", hint="give it in UTF-8") from error
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in parameter):
-        raise UsageError(f"kernel parameter {ascii(parameter)} holds a control character", hint="leave it out")
+        raise UsageError(f"kernel parameter {parameter!a} holds a control character", hint="leave it out")
     quoted = False
     for character in parameter:
         if character == '"':

@@ -65,7 +65,7 @@ _DATA_ADDRESS = 0x600000
 _PAGE = 0x1000
 
 # System calls take their number in rax and arguments in rdi rsi rdx r10 r8 r9, and lose only rcx and r11 (System V ABI, A.2.1).
-# rbx: the record; r12: the kept result; r13d: tries that are left; r14: the error. Label, bytes, assembly (GNU as, Intel syntax):
+# rbx: the record; r12: the kept result; r13d: tries that are left; r14: the error. Label, bytes, assembly (GNU as):
 LOOP: tuple[tuple[str, str, str], ...] = (
     ("start", "bb 00000000", "mov ebx, 0"),  # patched: the table's address, below 4 GiB
     ("", "45 31 e4", "xor r12d, r12d"),
@@ -148,7 +148,7 @@ _R, _W, _X = 4, 2, 1
 
 
 def assemble(calls: Sequence[Call]) -> bytes:
-    """The whole ELF file that makes `calls` in order. Equal calls give equal bytes. Raises ValueError for what a record cannot hold."""
+    """The whole ELF file that makes `calls` in order. Raises ValueError for what a record cannot hold."""
     code = b"".join(bytes.fromhex(encoded) for _, encoded, _ in LOOP)
     code_offset = _ELF_HEADER.size + 3 * _PROGRAM_HEADER.size
     data_offset = _aligned(code_offset + len(code))
