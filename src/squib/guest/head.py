@@ -1,0 +1,194 @@
+"""A request's head: its bytes in, a `Head` or a `Refusal` out (RFC 9112 §§2–6, RFC 9110 §§7, 8.6, 10.1.1).
+
+Two readers must agree. A strict look at the bytes comes first: every line ends in CRLF, no control characters, no folded
+lines, a request line of our own grammar. Then llhttp cuts the header lines. Where either objects, the slow reader goes line
+by line and says what is wrong; it is also the one that looks at a head that comes in pieces, so that an error is answered
+as soon as it is there.
+
+What the fields mean for the message's framing is read here and nowhere else: llhttp's own idea of it (an upgrade ends the
+message, a last coding of `chunked` is enough) is never used.
+"""
+
+from __future__ import annotations
+
+from squib.guest.grammar import FIELD, Refusal, field_line, is_host, partial_line, request_line
+from squib.guest.llhttp import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from squib.guest.limits import Limits
+
+Field = tuple[bytes, bytes]
+
+CHUNKED = -1
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_MAX_LENGTH_DIGITS = 18
+
+
+class Head:
+    """`fields` are (lower-case name, value); `length` is the body's, CHUNKED, or 0; `awaits_continue`: it waits for a 100."""
+
+    __slots__ = ("awaits_continue", "fields", "keep_alive", "length", "method", "minor", "target")
+
+    def __init__(self, method: str, target: bytes, minor: int, fields: list[Field]) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.fields = fields
+        self.length = 0
+        self.keep_alive = minor == 1
+        self.awaits_continue = False
+
+
+class HeadReader:
+    """Reads whole heads, of any number of connections: it keeps nothing from one to the next."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._fields: list[Field] = []
+        self._framing: list[Field] = []
+        self._parser = HttpRequestParser(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """For llhttp: one header line."""
+        name = name.lower()
+        field = (name, value.strip(b" \t"))
+        self._fields.append(field)
+        if name in _FRAMING:
+            self._framing.append(field)
+
+    def read(self, head: bytes) -> Head:
+        """The head in `head`, which goes up to and including its empty line. Raises Refusal."""
+        line_end = head.find(b"\r\n")
+        ends = head.count(b"\r\n")
+        if (
+            line_end > self._limits.request_line_bytes
+            or len(head) - line_end - 4 > self._limits.header_bytes
+            or ends - 2 > self._limits.header_fields
+            or head.translate(None, FIELD) != b"\r\n" * ends  # else each CR and each LF is one of a pair
+            or b"\r\n " in head
+            or b"\r\n\t" in head
+        ):
+            self.check_lines(head[:-2], 0, 0)
+            raise Refusal(400, "the request is malformed")
+        method, target, minor = request_line(head[:line_end])
+        fields: list[Field] = []
+        framing: list[Field] = []
+        self._fields, self._framing = fields, framing
+        if head[line_end - 1] not in b"01":  # HTTP/1.2 and on, which llhttp does not take
+            head = head[: line_end - 1] + b"1" + head[line_end:]
+        agreed = self._cut(head)
+        if not agreed:
+            fields[:] = [field_line(line) for line in head[line_end + 2 : -4].split(b"\r\n")]
+            framing[:] = [field for field in fields if field[0] in _FRAMING]
+        if minor == 0 or len(framing) != 1 or framing[0][0] != b"host":
+            self._parser = HttpRequestParser(self)  # the old one may wait for a body, or for nothing more
+        read = Head(method, target, minor, fields)
+        _understand(read, framing, self._limits.body_bytes)
+        if not agreed:
+            raise Refusal(400, "the request is malformed")
+        return read
+
+    def _cut(self, head: bytes) -> bool:
+        """Lets llhttp cut the header lines into fields; whether it had no objection."""
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:
+            self._parser = HttpRequestParser(self)
+        except HttpParserError:
+            self._parser = HttpRequestParser(self)
+            return False
+        return True
+
+    def check_lines(self, data: bytes, checked: int, lines: int) -> tuple[int, int]:
+        """Looks at the lines of a head that is not whole; raises Refusal where it cannot become a good one.
+
+        `lines` lines, up to the offset `checked`, are known to be good; gives both anew.
+        """
+        limits = self._limits
+        while (end := data.find(b"\r\n", checked)) >= 0:
+            line = data[checked:end]
+            if lines == 0:
+                if len(line) > limits.request_line_bytes:
+                    raise Refusal(414, "the request line is too long")
+                request_line(line)
+            else:
+                if lines > limits.header_fields:
+                    raise Refusal(431, "there are too many header lines")
+                if end + 2 - data.find(b"\r\n") - 2 > limits.header_bytes:
+                    raise Refusal(431, "the header lines are too long")
+                field_line(line)
+            lines += 1
+            checked = end + 2
+        self._check_rest(data, checked, lines)
+        return checked, lines
+
+    def _check_rest(self, data: bytes, checked: int, lines: int) -> None:
+        """The line that is not whole; a CR at its end may belong to its CRLF."""
+        rest = data[checked:]
+        if lines == 0:
+            if len(rest) > self._limits.request_line_bytes + 1:
+                raise Refusal(414, "the request line is too long")
+        elif len(data) - data.find(b"\r\n") - 2 > self._limits.header_bytes + 1:
+            raise Refusal(431, "the header lines are too long")
+        elif lines > self._limits.header_fields and rest not in (b"", b"\r"):
+            raise Refusal(431, "there are too many header lines")
+        if rest[:1] in (b" ", b"\t"):
+            raise Refusal(400, "a line begins with white space")
+        partial_line(rest)
+
+
+def _understand(head: Head, framing: list[Field], body_bytes: int) -> None:
+    """Sets what the fields say of the message and its connection. Raises Refusal."""
+    if len(framing) == 1 and framing[0][0] == b"host":  # most requests
+        _check_hosts(head, [framing[0][1]])
+        return
+    values: dict[bytes, list[bytes]] = {name: [] for name in _FRAMING}
+    for name, value in framing:
+        values[name].append(value)
+    _check_hosts(head, values[b"host"])
+    head.length = _body_length(head, values[b"transfer-encoding"], values[b"content-length"], body_bytes)
+    head.keep_alive = _keep_alive(head, values[b"connection"])
+    if values[b"expect"] and head.minor:  # RFC 9110 §10.1.1: not read in HTTP/1.0
+        if b", ".join(values[b"expect"]).lower() != b"100-continue":
+            raise Refusal(417, "only 100-continue can be expected")
+        head.awaits_continue = head.length != 0
+
+
+def _check_hosts(head: Head, hosts: list[bytes]) -> None:
+    """RFC 9112 §3.2: exactly one in HTTP/1.1, at most one in HTTP/1.0, and a valid one."""
+    if len(hosts) != 1 and (head.minor or hosts):
+        raise Refusal(400, "a request has one Host")
+    if hosts and not is_host(hosts[0]):
+        raise Refusal(400, "the Host is not valid")
+
+
+def _body_length(head: Head, codings: list[bytes], lengths: list[bytes], body_bytes: int) -> int:
+    """RFC 9112 §6.3; where it lets a server choose between repair and refusal, refusal: repair is how requests are smuggled."""
+    if codings:
+        if lengths:
+            raise Refusal(400, "a request has a Content-Length or a Transfer-Encoding, not both")
+        if head.minor == 0:
+            raise Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
+        coding = b",".join(codings)
+        if coding.lower() == b"chunked":
+            return CHUNKED
+        if not coding:
+            raise Refusal(400, "the Transfer-Encoding is empty")
+        raise Refusal(501, "the only transfer coding is chunked")
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not lengths[0].isdigit():
+        raise Refusal(400, "a Content-Length is one number")
+    digits = lengths[0].lstrip(b"0")
+    if len(digits) > _MAX_LENGTH_DIGITS or int(digits or b"0") > body_bytes:
+        raise Refusal(413, "the body is too large")
+    return int(digits or b"0")
+
+
+def _keep_alive(head: Head, values: list[bytes]) -> bool:
+    """RFC 9112 §9.3."""
+    options = {option.strip(b" \t") for option in b",".join(values).lower().split(b",")}
+    if b"close" in options:
+        return False
+    return head.minor == 1 or b"keep-alive" in options
