@@ -36,6 +36,7 @@ APPS = {
     "clock": "from squib.guest.clock import *\n",
     "crashing": "raise RuntimeError('this appliance never starts')\n",
     "halfline": "import os\nos.write(2, b'half a line')\nos._exit(3)\n",
+    "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import *\n"),
     "orphaning": (
         "import os\n"
         "if os.fork() == 0:\n"
@@ -356,6 +357,26 @@ def test_orphans_are_collected(boot: Boot) -> None:
         os.sched_yield()
     assert len(children(machine.init)) == 1
     assert status(machine.server)["State"][0] in "SR"
+
+
+def test_what_the_server_started_goes_with_it(boot: Boot) -> None:
+    machine = boot("forking")
+    machine.line("squib.ready")
+    (worker,) = children(machine.server)
+    pidfd = os.pidfd_open(worker)
+    try:
+        os.kill(machine.server, signal.SIGKILL)
+        assert select.select([pidfd], [], [], DEADLINE_S)[0], "the worker lives on"
+    finally:
+        os.close(pidfd)
+    machine.line("squib.ready")
+
+
+def test_an_address_that_the_kernel_got_from_a_server_is_kept(boot: Boot) -> None:
+    tool("ip")
+    machine = boot(parameters="ip=dhcp", before=f"{ETH0}; ip addr add 10.9.9.9/24 dev eth0; ip link set eth0 up")
+    machine.line("squib.ready")
+    assert answer(machine.connect(("10.9.9.9", 80))).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_spec_that_cannot_be_read(begin: Begin, image: Image) -> None:
