@@ -33,17 +33,17 @@ ETH0 = "ip link add eth0 type veth peer name far0"
 NO_CAPABILITY = "0" * 16
 
 APPS = {
-    "clock": "from squib.guest.clock import *\n",
+    "clock": "from squib.guest.clock import answer\n",
     "crashing": "raise RuntimeError('this appliance never starts')\n",
     "halfline": "import os\nos.write(2, b'half a line')\nos._exit(3)\n",
-    "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import *\n"),
+    "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import answer\n"),
     "orphaning": (
         "import os\n"
         "if os.fork() == 0:\n"
         "    os.fork()\n"  # the grandchild outlives its parent by a little, and is PID 1's to collect
         "    os._exit(0)\n"
         "os.wait()\n"
-        "from squib.guest.clock import *\n"
+        "from squib.guest.clock import answer\n"
     ),
 }
 
@@ -65,7 +65,7 @@ class Image:
 
     def command(self, app: str, parameters: str, *, stop_ms: int = 12_000) -> list[str]:
         """Writes the spec, the kernel's line and /sbin/init; what to run as the first process."""
-        spec = (1, "clock", "Tells the time.", f"app_{app}:serve", KEYS, (str(self.root / "app"),))
+        spec = (1, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),))
         (self.root / "appliance").write_bytes(marshal.dumps(spec, 2))
         (self.root / "cmdline").write_bytes(f"console=ttyS0 {parameters}\n".encode("latin-1"))
         (self.root / "init").write_text(
