@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
 from squib.errors import UsageError
@@ -14,7 +15,7 @@ from squib.model.machine import Drive, MachineConfig, PortForward, UserNetwork
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.model.units import MIB
 
-__all__ = ["least_mem_size_mib", "machine_config", "publications"]
+__all__ = ["least_mem_size_mib", "machine_config", "publications", "with_lease"]
 
 # The addresses that QEMU's user network has by default (its documentation, "Using the user mode network stack").
 _GUEST = IPv4Interface("10.0.2.15/24")
@@ -45,14 +46,14 @@ def least_mem_size_mib(artifact: Artifact) -> int:
     return -(-needed // _STEP_MIB) * _STEP_MIB
 
 
-def machine_config(artifact: Artifact, spec: RunSpec, name: str, forwards: tuple[PortForward, ...]) -> MachineConfig:
-    """The machine to boot. Raises UsageError for a wrong key value or a memory size that is too small."""
+def machine_config(artifact: Artifact, spec: RunSpec, name: str) -> MachineConfig:
+    """The machine to boot, with nothing published yet. Raises UsageError: a wrong key value, or too little memory."""
     appliance = artifact.manifest.appliance
     mem_size_mib = spec.mem_size_mib or appliance.machine.mem_size_mib
     least = least_mem_size_mib(artifact)
     if mem_size_mib < least:
         raise UsageError(
-            f"{mem_size_mib} MiB of memory cannot hold kernel {artifact.manifest.kernel.release}: it needs more than {least} MiB",
+            f"{mem_size_mib} MiB of memory cannot hold kernel {artifact.manifest.kernel.release}: it needs over {least} MiB",
             hint=f"--memory {max(least, 96)}M or more",
         )
     values: Mapping[str, str] = key_values(appliance, spec.values)
@@ -64,5 +65,10 @@ def machine_config(artifact: Artifact, spec: RunSpec, name: str, forwards: tuple
         mem_size_mib=mem_size_mib,
         vcpu_count=spec.vcpu_count or appliance.machine.vcpu_count,
         drives=(Drive("rootfs", artifact.rootfs),),
-        network=UserNetwork(_GUEST, _GATEWAY, _GUEST_MAC, forwards, outbound=appliance.network.outbound),
+        network=UserNetwork(_GUEST, _GATEWAY, _GUEST_MAC, outbound=appliance.network.outbound),
     )
+
+
+def with_lease(config: MachineConfig, name: str, forwards: tuple[PortForward, ...]) -> MachineConfig:
+    """`config` with the name and the ports that were leased for it."""
+    return replace(config, name=name, network=replace(config.network, forwards=forwards))

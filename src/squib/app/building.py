@@ -1,0 +1,59 @@
+"""From an appliance to its artifact: in a folder that the user names, or in the cache for a run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from squib.build.artifact import BuildPlan, open_artifact, plan_artifact, write_artifact
+from squib.build.kernels import KernelSource
+from squib.host.appliances import find_appliance
+from squib.host.files import publish, staging
+from squib.model.appliance import Appliance
+from squib.model.image import MANIFEST, Artifact
+from squib.model.progress import Progress
+
+__all__ = ["Building"]
+
+_KEPT_S = 24 * 3600
+"""How long a cached artifact stays that no machine uses: a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """`kernels` is where the kernel comes from; `cache` holds artifacts, each in a folder named by its manifest's digest."""
+
+    kernels: KernelSource
+    cache: Path
+
+    def plan(self, appliance: Appliance, report: Progress) -> BuildPlan:
+        """What would be in the image, and why."""
+        return plan_artifact(appliance, self.kernels.obtain(report), report)
+
+    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
+        """The four files in `output`."""
+        return write_artifact(self.plan(appliance, report), output, report)
+
+    def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
+        """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
+        if selector is not None and (working_folder / selector / MANIFEST).is_file():
+            return open_artifact(working_folder / selector)
+        return self._cached(find_appliance(selector, working_folder), report)
+
+    def _cached(self, appliance: Appliance, report: Progress) -> Artifact:
+        with staging(self.cache) as folder:
+            self.build(appliance, folder / "artifact", report)
+            digest = hashlib.sha256((folder / "artifact" / MANIFEST).read_bytes()).hexdigest()[:16]
+            final = self.cache / f"{appliance.name}-{digest}"
+            publish(folder / "artifact", final)
+        return open_artifact(final)
+
+    def prune(self, is_used: Callable[[Path], bool]) -> None:
+        """Removes cached artifacts that nobody used for a day."""
+        for folder in self.cache.iterdir() if self.cache.is_dir() else ():
+            if time.time() - folder.stat().st_mtime > _KEPT_S and not is_used(folder):
+                shutil.rmtree(folder, ignore_errors=True)

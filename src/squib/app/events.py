@@ -1,0 +1,32 @@
+"""What a run tells whoever started it, while it starts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from squib.store import Machine
+from squib.vmm.qemu.accel import AccelChoice
+
+__all__ = ["RunEvents", "SilentEvents"]
+
+
+class RunEvents(Protocol):
+    """Receives what happens before the machine serves."""
+
+    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+        """The machine has its name and ports; how it will run, and why."""
+        ...
+
+    def output(self, data: bytes) -> None:
+        """Bytes of the console."""
+        ...
+
+
+class SilentEvents:
+    """Tells nobody."""
+
+    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+        """Says nothing."""
+
+    def output(self, data: bytes) -> None:
+        """Says nothing."""

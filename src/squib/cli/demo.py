@@ -1,0 +1,87 @@
+"""`squib demo`: the whole of squib in one command, with nothing left behind."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from squib.app.running import Running, Session
+from squib.cli.endpoints import urls
+from squib.cli.probe import ask_repeatedly
+from squib.cli.progress import progress
+from squib.cli.run import STOP_S
+from squib.errors import GuestError
+from squib.host.appliances import DEFAULT
+from squib.model.image import Artifact
+from squib.model.run import LOOPBACK, Publish, RunSpec
+from squib.model.units import format_bytes
+from squib.probe.http import ask
+from squib.store import Machine
+from squib.vmm.qemu.accel import AccelChoice
+from squib.wiring import house
+
+__all__ = ["demo"]
+
+_QUESTIONS = 4
+
+
+class _Narrator:
+    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+        print(f"Booting it in {machine.vmm} with {choice.reason}.", flush=True)
+
+    def output(self, data: bytes) -> None:
+        """The console stays in the dark; an error shows its end."""
+
+
+@click.command()
+def demo() -> int:
+    """Build the clock appliance, boot it in the best VMM that works here, ask it four times, show what it took, stop it."""
+    squib = house()
+    begin = time.monotonic()
+    with progress() as report:
+        artifact = squib.artifact(DEFAULT, report)
+    print(
+        f"Built the appliance {artifact.manifest.appliance.name} in {time.monotonic() - begin:.1f} s: {artifact.folder}",
+        flush=True,
+    )
+    with squib.running() as running:
+        running.clean()
+        return _boot_and_ask(running, artifact)
+
+
+def _boot_and_ask(running: Running, artifact: Artifact) -> int:
+    spec = RunSpec(publish=(Publish(LOOPBACK, 0, 80),))
+    with running.started(artifact, spec, _Narrator()) as session:
+        (url,) = urls(session.machine.forwards)
+        first = ask(url, 10)
+        if first.error:
+            raise GuestError(f"{url}: {first.error}", hint=f"run it with its console: squib run {DEFAULT}")
+        first_answer_s = session.boot_s + first.latency_us / 1_000_000
+        print(f"It serves at {url}; asking it {_QUESTIONS} times:\n", flush=True)
+        result = ask_repeatedly(url, count=_QUESTIONS, interval=1, timeout=10, show=True)
+        print()
+        _table(artifact, session, first_answer_s)
+        end = session.stop(STOP_S)
+    for failure in result.failures:
+        print(f"squib: {failure}", file=sys.stderr)
+    print(f"\nStopped ({end.reason}); nothing is left running. Go on with: squib run {DEFAULT}")
+    return 0 if result.ok else 1
+
+
+def _table(artifact: Artifact, session: Session, first_answer_s: float) -> None:
+    sizes = {Path(file.name).name: file.size for file in artifact.manifest.files}
+    rows = (
+        ("image", f"rootfs.ext4 {format_bytes(sizes['rootfs.ext4'])}, initrd.img {format_bytes(sizes['initrd.img'])}"),
+        ("kernel", f"{artifact.manifest.kernel.release}, {format_bytes(sizes['vmlinux'])}"),
+        ("memory", f"{session.machine.mem_size_mib} MiB, {session.machine.vcpu_count} vCPU"),
+        (
+            "boot",
+            f"{first_answer_s:.2f} s to the first answer; in the guest {session.ready.uptime_ms / 1000:.2f} s until ready",
+        ),
+        ("runs in", f"{session.machine.vmm}, {session.machine.accel} ({session.choice.reason})"),
+    )
+    for name, value in rows:
+        print(f"  {name:8} {value}")

@@ -1,0 +1,60 @@
+"""Progress for people: one live line on a terminal, plain lines elsewhere, nothing where nobody asked."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+from squib.model.progress import Progress, silent
+
+__all__ = ["progress"]
+
+_QUIET_S = 0.3
+"""What is done sooner than this is not worth a line."""
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """A Progress that writes to standard error while the context lasts."""
+    if quiet:
+        yield silent
+    elif sys.stderr.isatty():
+        with _live() as report:
+            yield report
+    else:
+        yield _plain()
+
+
+@contextlib.contextmanager
+def _live() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def report(step: str, done: float | None) -> None:
+            if done is None:
+                bar.update(task, description=step, total=None)
+            else:
+                bar.update(task, description=step, total=1.0, completed=done)
+
+        yield report
+
+
+def _plain() -> Progress:
+    """A line a step, for logs; steps that follow at once upon another are left out."""
+    last_step, last_time = "", 0.0
+
+    def report(step: str, _done: float | None) -> None:
+        nonlocal last_step, last_time
+        now = time.monotonic()
+        if step != last_step and now - last_time >= _QUIET_S:
+            print(f"squib: {step}", file=sys.stderr)
+            last_step, last_time = step, now
+
+    return report

@@ -1,0 +1,42 @@
+"""`--show tree`: every entry of the image with its size and why it is there; sums by part at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from squib.model.tree import Device, Directory, File, RootfsTree, Symlink
+from squib.model.units import format_bytes
+
+__all__ = ["show_tree"]
+
+
+def show_tree(rootfs: RootfsTree, initrd: RootfsTree) -> None:
+    """Prints both trees."""
+    for title, tree in (("rootfs.ext4", rootfs), ("initrd.img", initrd)):
+        print(f"{title}: {len(tree.entries)} entries, {format_bytes(tree.total_bytes)}")
+        width = max((len(_name(entry)) for entry in tree.entries), default=0)
+        for entry in tree.entries:
+            size = format_bytes(len(entry.data)) if isinstance(entry, File) else ""
+            print(f"{_name(entry):{width}}  {size:>10}  {entry.why}".rstrip())
+        print()
+    print("by part:")
+    for part, size in _parts(rootfs).most_common():
+        print(f"  {part:24}  {format_bytes(size):>10}")
+
+
+def _name(entry: Directory | File | Symlink | Device) -> str:
+    match entry:
+        case Directory():
+            return entry.path + "/"
+        case Symlink():
+            return f"{entry.path} -> {entry.target}"
+        case _:
+            return entry.path
+
+
+def _parts(tree: RootfsTree) -> Counter[str]:
+    sizes: Counter[str] = Counter()
+    for entry in tree.entries:
+        if isinstance(entry, File):
+            sizes["/".join(entry.path.split("/")[:4])] += len(entry.data)
+    return sizes

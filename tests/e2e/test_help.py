@@ -1,0 +1,31 @@
+"""`--help` of every verb, as golden files; and the first thing that anybody types is quick to load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from squib.cli.main import VERBS, squib
+from support import golden
+
+COMMANDS = [(), *((verb,) for verb in sorted(VERBS) if verb != "serve")]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command) or "squib")
+def test_help(command: tuple[str, ...], update_golden: bool) -> None:
+    result = CliRunner().invoke(squib, [*command, "--help"], prog_name="squib", terminal_width=100)
+    assert result.exit_code == 0
+    golden(f"help-{'-'.join(command) or 'squib'}.txt", result.output, update=update_golden)
+
+
+def test_the_first_help_loads_no_verb_and_no_heavy_package() -> None:
+    script = (
+        "import sys\nfrom squib.cli.main import squib\nsquib.main(['--help'], standalone_mode=False)\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in "
+        "{'rich', 'msgspec', 'elftools', 'sqlite3', 'lz4', 'zstandard', 'httptools'} or name.startswith('squib.build')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
