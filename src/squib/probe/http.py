@@ -78,7 +78,12 @@ def _exchange(connection: http.client.HTTPConnection, parts: SplitResult) -> tup
         "GET", target, headers={"accept": "application/json", "connection": "close", "user-agent": "squib-probe"}
     )
     response = connection.getresponse()
-    return response.status, response.read(MAX_BODY + 1)
+    expected = response.length
+    body = response.read(MAX_BODY + 1)
+    if expected is not None and len(body) < min(expected, MAX_BODY + 1):
+        # Asked for at most so much, http.client takes less as the end.
+        raise http.client.IncompleteRead(body, expected - len(body))
+    return response.status, body
 
 
 def _expire(sock: socket.socket, expired: threading.Event) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from squib.formats import console_lines
 from squib.formats.console_lines import Boot, ConsoleLine, Exit, Ready
 
 __all__ = ["ConsoleLog"]
 
-_TAIL_BYTES = 8192
 _TAIL_LINES = 20
 _MAX_LINE = 4096
 
-_PANIC = re.compile(rb"Kernel panic - not syncing: (?P<why>[^\r\n]*)")
-_INITRAMFS = re.compile(rb"Initramfs unpacking failed: (?P<why>[^\r\n]*)")
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-_])|[^\t\x20-\x7e\xa0-\U0010ffff]")
+_PANIC = re.compile(r"Kernel panic - not syncing: (?P<why>.*)")
+_INITRAMFS = re.compile(r"Initramfs unpacking failed: (?P<why>.*)")
+# Escape sequences (ECMA-48 5.4: CSI; ECMA-35 13.2: the others) and every other control character.
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])|[^\t\x20-\x7e\xa0-\U0010ffff]")
 
 
 class ConsoleLog:
@@ -33,24 +34,20 @@ class ConsoleLog:
         self.panic = ""
         self.initramfs = ""
         self.before_exit = ""
-        self._tail = b""
-        self._line = b""
-        self._last_line = ""
+        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._rest = b""
 
     def feed(self, data: bytes) -> tuple[ConsoleLine, ...]:
         """The lines for the host that `data` completes."""
         self.received += len(data)
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
-        *whole, rest = (self._line + data).split(b"\n")
-        self._line = rest[:_MAX_LINE]
-        return tuple(line for raw in whole if (line := self._take(raw.rstrip(b"\r"))) is not None)
+        *whole, rest = (self._rest + data).split(b"\n")
+        # An endless line is cut: its start still tells what it is, and no line for the host is that long.
+        self._rest = rest[:_MAX_LINE]
+        return tuple(line for raw in whole if (line := self._take(raw[:_MAX_LINE].rstrip(b"\r"))) is not None)
 
     def _take(self, raw: bytes) -> ConsoleLine | None:
-        if not self.panic and (match := _PANIC.search(raw)):
-            self.panic = match["why"].decode("utf-8", "replace")
-        if not self.initramfs and (match := _INITRAMFS.search(raw)):
-            self.initramfs = match["why"].decode("utf-8", "replace")
-        text = raw.decode("utf-8", "replace")
+        text, panicked = raw.decode("utf-8", "replace"), bool(self.panic)
+        shown = _CONTROL.sub("", text)
         line = console_lines.parse(text)
         match line:
             case Boot():
@@ -59,15 +56,23 @@ class ConsoleLog:
                 self.ready = line
             case Exit():
                 self.exit = line
-                self.before_exit = self._last_line
-            case None:
-                self._last_line = _CONTROL.sub("", text)
+                self.before_exit = self._lines[-1] if self._lines else ""
             case _:
-                pass
+                self._look_for_the_kernels_end(shown)
+        # Behind a panic comes a stack trace, which would push what led to it out of the tail.
+        if shown.strip() and not panicked:
+            self._lines.append(shown)
         return line
+
+    def _look_for_the_kernels_end(self, shown: str) -> None:
+        if not self.panic and (match := _PANIC.search(shown)):
+            self.panic = match["why"].strip() or "no reason given"
+        if not self.initramfs and (match := _INITRAMFS.search(shown)):
+            self.initramfs = match["why"].strip()
 
     @property
     def tail(self) -> str:
-        """The last lines, as text that is safe to print: no control characters or escape sequences."""
-        lines = [_CONTROL.sub("", line) for line in self._tail.decode("utf-8", "replace").split("\n")]
-        return "\n".join([line for line in lines if line.strip()][-_TAIL_LINES:])
+        """The last lines (of a kernel that panicked: up to the panic), with nothing in them that moves a terminal's cursor."""
+        rest = _CONTROL.sub("", self._rest.decode("utf-8", "replace"))
+        lines = [*self._lines, rest] if rest.strip() and not self.panic else list(self._lines)
+        return "\n".join(lines[-_TAIL_LINES:])

@@ -5,6 +5,7 @@ Everything waits for its event *and* for the process's death (a pidfd) *and* for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
@@ -107,11 +108,10 @@ class ProcessVm(ABC):
 
     def kill(self) -> VmEnd:
         """As `base.Vm` has it."""
-        try:
-            self._pull_plug(_PLUG_S)
-            self._process.wait(_PLUG_S)
-        except SquibError:
-            pass  # it does not listen: signals do
+        if not self._process.ended():
+            with contextlib.suppress(SquibError):  # where it does not listen, signals do
+                self._pull_plug(_PLUG_S)
+                self._process.wait(_PLUG_S)
         if not self._process.ended():
             self._process.end(patience=_PLUG_S)
         self._read(None)

@@ -84,7 +84,7 @@ def _without_kvm(wanted: Accel | None, why: str, hint: str, said: str = "") -> A
     return AccelChoice(Accel.TCG, f"emulation (TCG), because {why}")
 
 
-def try_boot(kernel: Path, accel: Accel, *, program: Path, timeout: float = TRIAL_S) -> Trial:
+def try_boot(kernel: Path, accel: Accel, *, program: Path, timeout: float) -> Trial:
     """Boots `kernel` alone until it speaks, or for `timeout` seconds. Its QEMU has ended when this returns or raises."""
     start = time.monotonic()
     with staging(cache_home()) as folder:
@@ -114,7 +114,7 @@ def _kept_or_new(kernel: Path, kernel_sha256: str, program: Path) -> Trial:
     trials = _read(path)
     if key in trials:
         return trials[key]
-    trial = try_boot(kernel, Accel.KVM, program=program)
+    trial = try_boot(kernel, Accel.KVM, program=program, timeout=TRIAL_S)
     recent = dict([*trials.items(), (key, trial)][-_MAX_KEPT:])
     with contextlib.suppress(SquibError):  # without a cache the next run tries again
         write_atomic(path, msgspec.json.encode(_Kept(recent)), 0o600)

@@ -1,0 +1,202 @@
+"""What every VMM must do, on a real QEMU and on a fake: become ready, end, be ended, and say why it did not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from squib.errors import GuestError, SquibError, TakenError, UsageError
+from squib.host.process import alive, working_in
+from squib.model.machine import Accel, MachineConfig, PortForward
+from squib.vmm.base import Vm, VmEnd, Vmm
+from squib.vmm.qemu.launch import Qemu
+from support import tool
+from tiny_guest import Behaviour, FakeVmm, config, vmlinux
+
+Setup = tuple[Vmm, Callable[[Behaviour], MachineConfig]]
+READY_S = 60.0
+
+
+@pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.vm)])
+def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Setup:
+    if request.param == "fake":
+        return FakeVmm(), lambda behaviour: config(tmp_path, behaviour)
+    kernel = vmlinux()
+    return Qemu(Path(tool("qemu-system-x86_64")), Accel.TCG), lambda behaviour: config(tmp_path, behaviour, kernel=kernel)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "machines" / "one"
+    yield folder
+    left = working_in(folder)
+    for identity in left:
+        os.kill(identity.pid, signal.SIGKILL)
+    assert not left, "a VMM was left running"
+
+
+def launch(setup: Setup, behaviour: Behaviour, run_dir: Path) -> Vm:
+    vmm, machine = setup
+    return vmm.launch(machine(behaviour), run_dir)
+
+
+def test_ready_then_a_graceful_stop(setup: Setup, run_dir: Path) -> None:
+    shown: list[bytes] = []
+    with launch(setup, Behaviour.SERVES, run_dir) as vm:
+        ready = vm.wait_ready(READY_S, shown.append)
+        assert ready.listen == ("tcp:0.0.0.0:80",)
+        assert b"squib.boot" in b"".join(shown)
+        assert alive(vm.identity)
+        assert vm.poll() is None
+        assert vm.wait(0.05) is None
+        assert vm.stop(20) == VmEnd(0, "stopped")
+        assert not alive(vm.identity)
+        assert vm.poll() == VmEnd(0, "stopped")
+        assert vm.stop(1) == vm.kill() == VmEnd(0, "stopped")
+
+
+def test_a_guest_that_ignores_the_wish_is_ended_at_the_deadline(setup: Setup, run_dir: Path) -> None:
+    with launch(setup, Behaviour.STUBBORN, run_dir) as vm:
+        vm.wait_ready(READY_S)
+        end = vm.stop(0.3)
+        assert end.status is None
+        assert "without a word" in end.reason
+        assert not alive(vm.identity)
+
+
+def test_another_process_can_attach_and_stop(setup: Setup, run_dir: Path) -> None:
+    with launch(setup, Behaviour.SERVES, run_dir) as vm:
+        vm.wait_ready(READY_S)
+        identity = vm.identity
+    assert alive(identity)
+    again = setup[0].attach(identity, run_dir)
+    assert again is not None
+    with again:
+        assert again.wait_ready(1).uptime_ms > 0
+        assert again.stop(20) == VmEnd(0, "stopped")
+    assert setup[0].attach(identity, run_dir) is None
+
+
+def test_only_its_owner_may_look(setup: Setup, run_dir: Path) -> None:
+    with launch(setup, Behaviour.SERVES, run_dir) as vm:
+        try:
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (run_dir, *run_dir.iterdir())}
+            assert {name: mode for name, mode in modes.items() if mode & 0o077 and not name.endswith(".log")} == {}
+            assert modes["one"] == 0o700
+            assert modes["console.log"] == 0o600
+        finally:
+            vm.kill()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "message", "hint"),
+    [
+        (Behaviour.USAGE, UsageError, "refused an option: webserver: unknown option '--prot'", "--help"),
+        (Behaviour.FAILED, GuestError, "could not set itself up: squib.init: eth0", "below"),
+        (Behaviour.CRASHED, GuestError, "crashed again and again", "below"),
+        (Behaviour.PANICS, GuestError, "init, died: Attempted to kill init", "squib build"),
+        (Behaviour.VANISHES, GuestError, "ended", ""),
+    ],
+)
+def test_why_it_did_not_become_ready(
+    setup: Setup, run_dir: Path, behaviour: Behaviour, error: type[Exception], message: str, hint: str
+) -> None:
+    with launch(setup, behaviour, run_dir) as vm:
+        try:
+            with pytest.raises(error, match=re.escape(message)) as caught:
+                vm.wait_ready(READY_S)
+        finally:
+            vm.kill()
+    assert isinstance(caught.value, SquibError)
+    assert hint in caught.value.hint
+    if behaviour is not Behaviour.VANISHES:
+        assert "squib.boot" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"), [(Behaviour.SILENT, "printed nothing"), (Behaviour.NEVER_READY, "init started")]
+)
+def test_the_deadline_says_how_far_it_got(setup: Setup, run_dir: Path, behaviour: Behaviour, message: str) -> None:
+    with launch(setup, behaviour, run_dir) as vm:
+        try:
+            if behaviour is Behaviour.NEVER_READY:
+                while not vm.console.read_bytes().count(b"squib.boot"):
+                    assert vm.wait(0.05) is None
+            with pytest.raises(GuestError, match=message) as caught:
+                vm.wait_ready(0.2)
+            assert "--timeout" in caught.value.hint
+            assert alive(vm.identity), "the caller decides what becomes of it"
+        finally:
+            assert vm.kill().status is None
+
+
+def test_the_death_of_the_vmm_ends_the_wait_at_once(setup: Setup, run_dir: Path) -> None:
+    with launch(setup, Behaviour.SILENT, run_dir) as vm:
+        os.kill(vm.identity.pid, signal.SIGKILL)
+        with pytest.raises(GuestError, match="signal 9"):
+            vm.wait_ready(3600)
+
+
+def test_a_run_folder_is_not_used_twice(setup: Setup, run_dir: Path) -> None:
+    run_dir.mkdir(parents=True)
+    with pytest.raises(SquibError, match="exists"):
+        launch(setup, Behaviour.SERVES, run_dir)
+
+
+# What only QEMU can meet.
+
+
+@pytest.fixture
+def qemu() -> Qemu:
+    return Qemu(Path(tool("qemu-system-x86_64")), Accel.TCG)
+
+
+@pytest.mark.vm
+def test_a_port_that_is_taken_meanwhile(qemu: Qemu, run_dir: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        forward = PortForward(IPv4Address("127.0.0.1"), port, 80)
+        with pytest.raises(TakenError, match=f"127.0.0.1:{port} is in use"):
+            qemu.launch(config(tmp_path, Behaviour.SERVES, kernel=vmlinux(), forwards=(forward,)), run_dir)
+    assert not run_dir.exists()
+
+
+@pytest.mark.vm
+def test_a_missing_kernel(qemu: Qemu, run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(SquibError) as caught:
+        qemu.launch(config(tmp_path, Behaviour.SERVES), run_dir)
+    assert "/no/kernel" in caught.value.detail
+    assert not run_dir.exists()
+
+
+@pytest.mark.vm
+def test_more_memory_than_the_host_has(qemu: Qemu, run_dir: Path, tmp_path: Path) -> None:
+    machine = replace(config(tmp_path, Behaviour.SERVES, kernel=vmlinux()), mem_size_mib=1 << 28)
+    with pytest.raises(SquibError, match="not enough memory"):
+        qemu.launch(machine, run_dir)
+    assert not run_dir.exists()
+
+
+@pytest.mark.vm
+def test_a_run_folder_deeper_than_a_socket_path_and_with_a_comma(qemu: Qemu) -> None:
+    base = Path(tempfile.mkdtemp(prefix="squib,"))
+    try:
+        folder = base / ("deep" * 40) / "one"
+        with qemu.launch(config(base, Behaviour.SERVES, kernel=vmlinux()), folder) as vm:
+            try:
+                vm.wait_ready(READY_S)
+            finally:
+                assert vm.stop(20) == VmEnd(0, "stopped")
+    finally:
+        shutil.rmtree(base)

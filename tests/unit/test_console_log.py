@@ -1,0 +1,129 @@
+"""What a console's bytes mean, however they are cut, and the one message for each way a guest fails."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squib.errors import GuestError, SquibError, UsageError
+from squib.formats.console_lines import Boot, Exit, Ready
+from squib.vmm.console_log import ConsoleLog
+from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
+
+BOOT = b"squib.boot abi=1 uptime_ms=12\r\n"
+PANIC = b"[    1.2] Kernel panic - not syncing: "
+WHOLE = (
+    b"\x1b[2J\x1bcSeaBIOS\r\n" + BOOT + b"web: up\r\nsquib.ready abi=1 uptime_ms=34 listen=tcp:0.0.0.0:80\r\n\r\n"
+    b"bye \xff\r\nsquib.exit abi=1 status=0 reason=stopped\r\n"
+)
+
+
+def log_of(*pieces: bytes) -> ConsoleLog:
+    log = ConsoleLog()
+    for piece in pieces:
+        log.feed(piece)
+    return log
+
+
+def test_what_is_seen() -> None:
+    log = ConsoleLog()
+    assert log.feed(WHOLE) == (Boot(12), Ready(34, ("tcp:0.0.0.0:80",)), Exit(0, "stopped"))
+    assert (log.boot, log.ready, log.exit) == (Boot(12), Ready(34, ("tcp:0.0.0.0:80",)), Exit(0, "stopped"))
+    assert log.before_exit.startswith("bye")
+    assert log.received == len(WHOLE)
+    assert log.tail.splitlines()[0] == "SeaBIOS"
+    assert "\x1b" not in log.tail
+    assert "\r" not in log.tail
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
+def test_however_it_is_cut(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(WHOLE)]
+    whole, pieces = log_of(WHOLE), log_of(*(WHOLE[a:b] for a, b in pairwise(places)))
+    assert (pieces.boot, pieces.ready, pieces.exit, pieces.tail) == (whole.boot, whole.ready, whole.exit, whole.tail)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10))
+def test_any_bytes_leave_a_tail_that_is_safe_to_print(pieces: list[bytes]) -> None:
+    tail = log_of(*pieces).tail
+    assert all(character in "\n\t" or (character >= " " and not "\x7f" <= character <= "\x9f") for character in tail)
+    assert len(tail.splitlines()) <= 20
+
+
+def test_a_bounded_tail() -> None:
+    log = log_of(*[b"x" * 65536] * 20, b"\n", *[b"line %d\n" % number for number in range(1000)], b"no end")
+    assert log.tail.splitlines()[-2:] == ["line 999", "no end"]
+    assert len(log.tail) < 20 * 4200
+
+
+def test_what_led_to_a_panic_stays_in_the_tail() -> None:
+    log = log_of(BOOT, PANIC + b"Attempted to kill init! exitcode=0x00000100\r\n", *[b"[    1.2]  ? trace+0x1/0x2\r\n"] * 50)
+    assert log.tail.splitlines() == [BOOT.decode().strip(), PANIC.decode() + "Attempted to kill init! exitcode=0x00000100"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint"),
+    [
+        (b"System is deadlocked on memory\n", "ran out of memory", "--memory"),
+        (b"Out of memory: compulsory panic_on_oom\n", "ran out of memory", "--memory"),
+        (b"VFS: Unable to mount root fs on unknown-block(0,0)\n", "no root file-system", "squib build"),
+        (b"No working init found.\n", "no root file-system or no init", "squib build"),
+        (b"Attempted to kill init! exitcode=0x0000000b\n", "init, died", "squib build"),
+        (b"Fatal exception in interrupt\n", "kernel panicked: Fatal exception", "below"),
+        (b"\n", "kernel panicked: no reason given", "below"),
+    ],
+)
+def test_panics(said: bytes, message: str, hint: str) -> None:
+    for error in (explain_panic(log_of(PANIC + said)), explain_end(log_of(PANIC + said), vmm="QEMU", vmm_end="exit status 0")):
+        assert message in str(error)
+        assert hint in error.hint
+        assert "Kernel panic" in error.detail
+
+
+def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
+    log = log_of(b"[ 0.5] Initramfs unpacking failed: write error\n", PANIC + b"VFS: Unable to mount root fs\n")
+    error = explain_panic(log)
+    assert "could not unpack the initrd: write error" in str(error)
+    assert "--memory" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        (b"", GuestError, "QEMU ended (signal 9) before the guest said anything"),
+        (b"hello\n", GuestError, "ended before its init started (QEMU: signal 9)"),
+        (BOOT, GuestError, "ended before it was ready"),
+        (
+            b"web: no such option\nsquib.exit abi=1 status=64 reason=usage\n",
+            UsageError,
+            "refused an option: web: no such option",
+        ),
+        (b"squib.exit abi=1 status=64 reason=usage\n", UsageError, "refused an option"),
+        (b"squib.exit abi=1 status=70 reason=crashed\n", GuestError, "crashed again and again"),
+        (b"mount: no\nsquib.exit abi=1 status=71 reason=failed\n", GuestError, "could not set itself up: mount: no"),
+        (b"squib.exit abi=1 status=75 reason=killed\n", GuestError, "was stopped (killed) before"),
+        (b"squib.exit abi=1 status=9 reason=odd\n", GuestError, "status 9 (odd)"),
+    ],
+)
+def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
+    error = explain_end(log_of(said), vmm="QEMU", vmm_end="signal 9")
+    assert type(error) is kind
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (b"", "printed nothing within 5 s"),
+        (b"hello\n", "init did not start"),
+        (BOOT, "the server was not ready"),
+        (PANIC + b"x\n", "panicked"),
+    ],
+)
+def test_deadlines(said: bytes, message: str) -> None:
+    error = explain_deadline(log_of(said), timeout=5)
+    assert message in str(error)
+    assert error.hint
