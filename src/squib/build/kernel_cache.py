@@ -17,7 +17,7 @@ from squib.formats.linux_image import KernelImage
 from squib.host.files import cache_home, storage_errors, write_atomic
 from squib.model.image import VMLINUX, FileRecord, InputRecord, KernelRecord
 
-__all__ = ["load", "sha256_hex", "store"]
+__all__ = ["image", "load", "sha256_hex", "store"]
 
 _FORMAT = 1
 
@@ -57,21 +57,26 @@ def load(key: str) -> Kernel | None:
     return Kernel(_path(record.vmlinux), file, record.kernel, tuple(modules), record.inputs)
 
 
+def image(kernel: Kernel) -> KernelImage:
+    """The image that `kernel` was stored from."""
+    return KernelImage(_read(kernel.vmlinux), kernel.record.release, kernel.record.load_mib)
+
+
 def store(
-    key: str, image: KernelImage, modules: tuple[KernelModule, ...], *, source: str, inputs: tuple[InputRecord, ...]
+    key: str, taken: KernelImage, modules: tuple[KernelModule, ...], *, source: str, inputs: tuple[InputRecord, ...]
 ) -> Kernel:
     """Keeps a kernel under `key`, in place of what was there. Raises StorageError and its kin."""
     record = _Record(
         format=_FORMAT,
-        vmlinux=sha256_hex(image.vmlinux),
-        kernel=KernelRecord(image.release, source, image.load_mib),
+        vmlinux=sha256_hex(taken.vmlinux),
+        kernel=KernelRecord(taken.release, source, taken.load_mib),
         modules=tuple(_Module(module.name, sha256_hex(module.data)) for module in modules),
         inputs=inputs,
     )
-    for digest, content in [(record.vmlinux, image.vmlinux), *((sha256_hex(module.data), module.data) for module in modules)]:
+    for digest, content in [(record.vmlinux, taken.vmlinux), *((sha256_hex(module.data), module.data) for module in modules)]:
         write_atomic(_path(digest), content)
     write_atomic(_folder() / f"{key}.json", msgspec.json.encode(record))
-    file = FileRecord(VMLINUX, len(image.vmlinux), record.vmlinux)
+    file = FileRecord(VMLINUX, len(taken.vmlinux), record.vmlinux)
     return Kernel(_path(record.vmlinux), file, record.kernel, tuple((module.name, module.data) for module in modules), inputs)
 
 

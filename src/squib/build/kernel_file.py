@@ -13,7 +13,7 @@ from squib.build.kernel_modules import read_builtin, select_modules
 from squib.build.kernels import Kernel
 from squib.errors import MissingError
 from squib.formats.kernel_module import KernelModule, module_name
-from squib.formats.linux_image import KernelImage, read_kernel
+from squib.formats.linux_image import read_kernel
 from squib.host.files import storage_errors
 from squib.model.image import InputRecord
 from squib.model.progress import Progress
@@ -35,28 +35,30 @@ class FileKernel:
         """The kernel. Raises MissingError, ApplianceError, or what the operating system refuses."""
         progress(f"reading {self.kernel}", None)
         data = _read(self.kernel)
-        record = InputRecord(self.kernel.name, "", kernel_cache.sha256_hex(data))
-        image = read_kernel(data)
-        folder = self._modules_folder(image)
-        modules = () if folder is None else _select(folder, image, progress)
+        digest = kernel_cache.sha256_hex(data)
+        key = f"file-{digest}"
+        cached = kernel_cache.load(key)
+        image = read_kernel(data) if cached is None else kernel_cache.image(cached)
+        folder = self._modules_folder(image.release)
+        modules = () if folder is None else _select(folder, image.release, progress)
         inputs = (
-            record,
+            InputRecord(self.kernel.name, "", digest),
             *(InputRecord(f"{module.name}.ko", image.release, kernel_cache.sha256_hex(module.data)) for module in modules),
         )
-        return kernel_cache.store(f"file-{record.sha256}", image, modules, source=f"the file {self.kernel.name}", inputs=inputs)
+        if cached is not None and cached.inputs == inputs:
+            return cached
+        return kernel_cache.store(key, image, modules, source=f"the file {self.kernel.name}", inputs=inputs)
 
-    def _modules_folder(self, image: KernelImage) -> Path | None:
-        if self.modules is not None:
-            if not self.modules.is_dir():
-                raise MissingError(
-                    f"the folder of modules {self.modules} is not there", hint="give a lib/modules/RELEASE folder"
-                )
-            return self.modules
-        installed = Path("/lib/modules") / image.release
-        return installed if self.kernel.resolve().parent == Path("/boot") and installed.is_dir() else None
+    def _modules_folder(self, release: str) -> Path | None:
+        if self.modules is None:
+            installed = Path("/lib/modules") / release
+            return installed if self.kernel.resolve().parent == Path("/boot") and installed.is_dir() else None
+        if not self.modules.is_dir():
+            raise MissingError(f"there is no folder {self.modules}", hint="--modules takes a lib/modules/RELEASE folder")
+        return self.modules
 
 
-def _select(folder: Path, image: KernelImage, progress: Progress) -> tuple[KernelModule, ...]:
+def _select(folder: Path, release: str, progress: Progress) -> tuple[KernelModule, ...]:
     files: dict[str, Callable[[], bytes]] = {}
     for parent, folders, names in os.walk(folder):
         folders.sort()
@@ -65,7 +67,7 @@ def _select(folder: Path, image: KernelImage, progress: Progress) -> tuple[Kerne
                 files.setdefault(module, partial(_read, Path(parent) / name))
     builtin = folder / "modules.builtin"
     known = read_builtin(_read(builtin).decode("utf-8", "replace")) if builtin.is_file() else frozenset[str]()
-    return select_modules(files, known, image.release, progress)
+    return select_modules(files, known, release, progress)
 
 
 def _read(path: Path) -> bytes:
