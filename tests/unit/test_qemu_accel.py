@@ -14,6 +14,7 @@ from squib.host.process import working_in
 from squib.model.machine import Accel
 from squib.vmm.qemu import accel
 from squib.vmm.qemu.accel import AccelChoice, choose, try_boot
+from squib.vmm.run_dir import make_run_dir
 
 GOOD = KvmDevice("", "", "kvm_intel")
 SOFTWARE = KvmDevice("", "", "kvm_pvm")
@@ -93,8 +94,12 @@ def test_what_is_kept_and_what_is_tried_anew(tmp_path: Path, cache: Path) -> Non
 
 def test_the_trial_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders: list[Path] = []
-    real = accel.make_run_dir
-    monkeypatch.setattr(accel, "make_run_dir", lambda folder: folders.append(folder) or real(folder))
+
+    def remember(folder: Path) -> Path:
+        folders.append(folder)
+        return make_run_dir(folder)
+
+    monkeypatch.setattr(accel, "make_run_dir", remember)
     assert not try_boot(KERNEL, Accel.KVM, program=qemu(tmp_path, SILENT), timeout=0.2).works
     assert folders
     assert not folders[0].exists()

@@ -1,0 +1,189 @@
+"""The state store: names, ports, the life of a machine, and every way its file can be bad."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from squib import store as store_module
+from squib.errors import MissingError, PermissionDeniedError, SquibError, StorageError, TakenError
+from squib.host import ports
+from squib.host.process import ProcessIdentity, boot_id, myself
+from squib.model.machine import Accel, PortForward, VmState
+from squib.model.run import LOOPBACK, Publish
+from squib.store import SCHEMA_VERSION, Reservation, Store
+
+WISH = Reservation(
+    name=None,
+    base_name="clock",
+    publish=(),
+    vmm="qemu",
+    accel=Accel.TCG,
+    image_digest="sha256:aa",
+    mem_size_mib=128,
+    vcpu_count=1,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "squib") as store:
+        yield store
+
+
+def test_the_life_of_a_machine(store: Store) -> None:
+    port = ports.choose(LOOPBACK)
+    machine = store.reserve(replace(WISH, publish=(Publish(LOOPBACK, port, 80),)))
+    assert (machine.name, machine.state, machine.owner, machine.process) == ("clock", VmState.STARTING, myself(), None)
+    assert machine.forwards == (PortForward(LOOPBACK, port, 80),)
+    assert machine.run_dir == store.folder / "machines" / machine.id
+    process = ProcessIdentity(4, 5, boot_id())
+    store.started(machine.id, process)
+    store.ready(machine.id)
+    store.detached(machine.id)
+    assert store.get("clock") == replace(machine, state=VmState.RUNNING, owner=None, process=process)
+    assert not store.get("clock").over
+    store.stopping(machine.id)
+    assert store.get("clock").state is VmState.STOPPING
+    store.exited(machine.id, 0, "stopped")
+    ended = store.get("clock")
+    assert (ended.state, ended.exit_status, ended.exit_reason, ended.forwards) == (VmState.EXITED, 0, "stopped", ())
+    assert ended.over
+    store.remove(machine.id)
+    store.remove(machine.id)
+    assert store.list() == ()
+
+
+@pytest.mark.parametrize("status", [None, 70])
+def test_an_end_that_is_a_failure(store: Store, status: int | None) -> None:
+    machine = store.reserve(WISH)
+    store.exited(machine.id, status, "why")
+    assert store.get("clock").state is VmState.FAILED
+
+
+def test_names(store: Store) -> None:
+    assert [store.reserve(WISH).name for _ in range(3)] == ["clock", "clock-2", "clock-3"]
+    store.remove(store.get("clock-2").id)
+    assert store.reserve(WISH).name == "clock-2"
+    assert store.reserve(replace(WISH, name="mine")).name == "mine"
+    with pytest.raises(TakenError, match=r"a machine mine already \(clock, starting\)") as caught:
+        store.reserve(replace(WISH, name="mine"))
+    assert "squib rm mine" in caught.value.hint
+    assert {machine.name for machine in store.list()} == {"clock", "clock-2", "clock-3", "mine"}
+    with pytest.raises(MissingError, match="no machine nobody"):
+        store.get("nobody")
+
+
+def test_a_machine_that_was_removed_meanwhile(store: Store) -> None:
+    machine = store.reserve(WISH)
+    store.remove(machine.id)
+    with pytest.raises(MissingError, match="removed meanwhile"):
+        store.ready(machine.id)
+
+
+@pytest.mark.parametrize(("first", "second"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_a_port_that_another_machine_has(store: Store, first: str, second: str) -> None:
+    port = ports.choose(ip_address("0.0.0.0"))
+    store.reserve(replace(WISH, publish=(Publish(ip_address(first), port, 80),)))
+    with pytest.raises(TakenError, match=f"{second}:{port} is in use by the machine clock") as caught:
+        store.reserve(replace(WISH, publish=(Publish(ip_address(second), port, 80),)))
+    assert "squib stop clock" in caught.value.hint
+    assert len(store.list()) == 1, "a refused reservation leaves nothing"
+    store.exited(store.get("clock").id, 0, "stopped")
+    assert store.reserve(replace(WISH, publish=(Publish(ip_address(second), port, 80),))).forwards
+
+
+def test_a_port_that_another_program_has(store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder, pytest.raises(TakenError, match="by another program"):
+        store.reserve(replace(WISH, publish=(Publish(LOOPBACK, holder.getsockname()[1], 80),)))
+    assert store.list() == ()
+
+
+def test_any_port(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = replace(WISH, publish=(Publish(LOOPBACK, 0, 80), Publish(LOOPBACK, 0, 81)))
+    monkeypatch.setattr(store_module, "_HTTP_HOST_PORT", ports.choose(LOOPBACK))
+    taken = [forward.host_port for _ in range(5) for forward in store.reserve(wish).forwards]
+    assert taken[0] == store_module._HTTP_HOST_PORT
+    assert len(set(taken)) == 10
+    assert 0 not in taken
+
+
+def test_only_the_owner_may_read(store: Store) -> None:
+    store.reserve(WISH)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in store.folder.iterdir()} == {0o600}
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(StorageError, match="is damaged") as caught:
+        Store(tmp_path)
+    assert "mv " in caught.value.hint
+
+
+def test_a_newer_squib_was_here(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(StorageError, match="newer squib"):
+        Store(tmp_path)
+
+
+def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_BUSY_S", 0.05)
+    Store(tmp_path).close()
+    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageError, match="locked by another squib"):
+        Store(tmp_path)
+    holder.close()
+
+
+def test_no_space(store: Store) -> None:
+    machine = store.reserve(WISH)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="no space left"):
+        store.exited(machine.id, 1, "x" * 1_000_000)
+    assert store.get("clock") == machine, "a change happens whole or not at all"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only", str(tmp_path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match="read-only"):
+        Store(tmp_path / "squib")
+
+
+def test_a_file_that_may_not_be_written(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    path = tmp_path / "state.db"
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        reader.execute("CREATE TABLE x (y)")
+    reader.close()
+    error = store_module._explain(path, caught.value)
+    assert isinstance(error, PermissionDeniedError)
+    assert "ls -ld" in error.hint
+
+
+def test_an_unknown_trouble_is_still_one_of_ours(tmp_path: Path) -> None:
+    assert isinstance(store_module._explain(tmp_path, sqlite3.OperationalError("odd")), SquibError)
+
+
+def test_closed_by_leaving(tmp_path: Path) -> None:
+    with Store(tmp_path):
+        pass
+    fds = [entry.readlink().name for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    assert "state.db" not in fds
