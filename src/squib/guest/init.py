@@ -32,8 +32,8 @@ from squib.guest import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable
-    from socket import socket
 
 CMDLINE_PATH = "/proc/cmdline"
 REAP_S = 1.0
@@ -66,7 +66,7 @@ def main(*, cmdline_path: str = CMDLINE_PATH, spec_path: str = spec.SPEC_PATH) -
         out.write(console.boot_line())
         ending = boot(progress, out, cmdline_path, spec_path).run()
     except _USAGE as error:
-        out.message(str(error))
+        out.message(str(error).partition("\n")[0])  # without the usage lines, which speak to somebody at a shell
         ending = supervisor.USAGE
     except BaseException as error:  # noqa: BLE001 - see the module's docstring
         out.message(f"{progress.step}: {_describe(error)}")
@@ -87,7 +87,9 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     progress.step = "setting up the network"
     _set_up_network(parameters.ip, appliance.name)
     progress.step = "reading the options"
-    chosen = options.parse(appliance, list(parameters.argv), {}, appliance.name)
+    chosen = options.parse(appliance, parameters.argv, {}, appliance.name)
+    if chosen.help is not None:
+        raise cmdline.ParameterProblem("kernel parameter squib.help: help is for people; run the server program for it")
     progress.step = "opening the listeners"
     sockets = listeners.open_listeners(chosen)
     progress.step = "running the server"

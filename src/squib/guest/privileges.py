@@ -12,7 +12,7 @@ import os
 from squib.guest import libc
 
 SERVER_ID = 65532
-"""User and group id of the server; in no /etc/passwd, and the one that images without a root user commonly have."""
+"""User and group id of the server: the number that images without a root user commonly have."""
 OPEN_FILES = 8192
 """RLIMIT_NOFILE: 1,024 connections, the listeners, and what an application opens itself."""
 _NO_CAPABILITIES = "0000000000000000"
