@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -18,8 +19,11 @@ import pytest
 
 from squib.errors import GuestError, SquibError, TakenError, UsageError
 from squib.host.process import alive, working_in
-from squib.model.machine import Accel, MachineConfig, PortForward
+from squib.model.machine import Accel, Drive, MachineConfig, PortForward
 from squib.vmm.base import Vm, VmEnd, Vmm
+from squib.vmm.qemu import launch as launch_module
+from squib.vmm.qemu.accel import TRIAL_S, try_boot
+from squib.vmm.qemu.argv import argv
 from squib.vmm.qemu.launch import Qemu
 from support import tool
 from tiny_guest import Behaviour, FakeVmm, config, vmlinux
@@ -200,3 +204,48 @@ def test_a_run_folder_deeper_than_a_socket_path_and_with_a_comma(qemu: Qemu) -> 
                 assert vm.stop(20) == VmEnd(0, "stopped")
     finally:
         shutil.rmtree(base)
+
+
+@pytest.mark.vm
+def test_the_machine_for_kvm_boots_and_stops_by_its_keyboard(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of microvm's line but `-accel kvm -cpu host`: emulated, and steady only where the clock counts instructions."""
+
+    def emulated(machine: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | None = None) -> tuple[str, ...]:
+        swap = {"kvm": "tcg", "host": "max"}
+        line = argv(machine, accel, program=program, qmp_fd=qmp_fd)
+        return (*(swap.get(part, part) for part in line), "-icount", "shift=1,sleep=off")
+
+    monkeypatch.setattr(launch_module, "argv", emulated)
+    (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
+    machine = config(tmp_path, Behaviour.SERVES, kernel=vmlinux())
+    machine = replace(machine, drives=(Drive("rootfs", tmp_path / "disk.raw"),))
+    with Qemu(Path(tool("qemu-system-x86_64")), Accel.KVM).launch(machine, run_dir) as vm:
+        try:
+            vm.wait_ready(READY_S)
+        finally:
+            end = vm.stop(20)
+    assert end == VmEnd(0, "stopped")
+
+
+@pytest.mark.vm
+def test_several_processors_and_an_open_network(qemu: Qemu, run_dir: Path, tmp_path: Path) -> None:
+    machine = config(tmp_path, Behaviour.SERVES, kernel=vmlinux())
+    machine = replace(machine, vcpu_count=2, network=replace(machine.network, outbound=True))
+    with qemu.launch(machine, run_dir) as vm:
+        try:
+            vm.wait_ready(READY_S)
+        finally:
+            end = vm.stop(20)
+    assert end == VmEnd(0, "stopped")
+
+
+@pytest.mark.vm
+def test_a_trial_of_a_real_kernel() -> None:
+    """Emulated, where it must speak; whatever KVM is worth here, the answer comes in time."""
+    program = Path(tool("qemu-system-x86_64"))
+    assert try_boot(vmlinux(), Accel.TCG, program=program, timeout=READY_S).works
+    begin = time.monotonic()
+    try_boot(vmlinux(), Accel.KVM, program=program, timeout=TRIAL_S)
+    assert time.monotonic() - begin < READY_S

@@ -114,3 +114,5 @@ def test_no_such_process() -> None:
 def test_working_in(sleeper: Handle, tmp_path: Path) -> None:
     assert working_in(tmp_path) == (sleeper.identity,)
     assert working_in(tmp_path / "elsewhere") == ()
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert working_in(tmp_path / "link") == (sleeper.identity,)

@@ -71,7 +71,7 @@ def alive(identity: ProcessIdentity) -> bool:
 
 def working_in(folder: Path) -> tuple[ProcessIdentity, ...]:
     """This user's processes whose working folder is `folder`: those that nobody wrote down, because who started them died."""
-    found = []
+    found, folder = [], folder.resolve()  # as the kernel tells it
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -36,7 +37,6 @@ def clear_run_dir(run_dir: Path) -> None:
             with process:
                 process.end()
     with storage_errors(run_dir):
-        try:
-            shutil.rmtree(run_dir)
-        except FileNotFoundError:
-            return
+        while run_dir.is_dir():
+            with contextlib.suppress(FileNotFoundError):  # another squib is at it too
+                shutil.rmtree(run_dir)

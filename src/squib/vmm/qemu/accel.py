@@ -24,7 +24,7 @@ from squib.model.machine import Accel
 from squib.vmm.qemu.argv import trial_argv
 from squib.vmm.run_dir import make_run_dir
 
-__all__ = ["AccelChoice", "Trial", "choose", "try_boot"]
+__all__ = ["TRIAL_S", "AccelChoice", "Trial", "choose", "try_boot"]
 
 TRIAL_S = 2.5
 """Seconds for a kernel's first words; under hardware KVM they take about 0.2. The rest of 3 s is for ending it."""
