@@ -1,0 +1,49 @@
+"""A Python source as what goes into the image: byte code without source, and the imports that it makes.
+
+The rule: equal source at an equal place in the image gives equal bytes, whatever this process did before. File names in
+tracebacks are those of the image. Nothing is optimised away: assertions hold there as they do on the developer's machine.
+"""
+
+from __future__ import annotations
+
+import _imp
+import hashlib
+import sys
+import warnings
+from dataclasses import dataclass
+
+from squib.build.cache import Cache, key
+from squib.build.imports import Import, scan
+from squib.formats import code_marshal
+
+__all__ = ["Compiled", "compile_module"]
+
+_UNCHECKED_HASH = (1).to_bytes(4, "little")
+"""PEP 552's flags: the file is valid by a hash of its source, which nobody is to check."""
+
+_ONLY_AST = 0x400
+"""ast.PyCF_ONLY_AST: where everything is cached, ast is not imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The whole .pyc file, and the imports in the source."""
+
+    pyc: bytes
+    imports: tuple[Import, ...]
+
+
+def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -> Compiled:
+    """The byte code of `source`, whose place in the image is `image_path` (ending in .py). Raises SyntaxError, ValueError."""
+    name = key("bytecode 1", sys.version, magic, image_path, hashlib.sha256(source).digest())
+    match cache.get(name):
+        case (bytes(pyc), tuple(imports)):
+            return Compiled(pyc, tuple(Import(*fields) for fields in imports))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about other people's code
+        tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
+        code = compile(tree, image_path, "exec", dont_inherit=True, optimize=0)
+    check = _imp.source_hash(int.from_bytes(magic, "little"), source)
+    compiled = Compiled(magic + _UNCHECKED_HASH + check + code_marshal.dumps(code), scan(tree))
+    cache.put(name, (compiled.pyc, tuple(item.fields() for item in compiled.imports)))
+    return compiled

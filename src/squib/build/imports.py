@@ -1,0 +1,94 @@
+"""The import statements of a module: pure, from its syntax tree.
+
+What stands under `if TYPE_CHECKING` or `if __name__ == "__main__"` never runs in an appliance and is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ast
+
+__all__ = ["Import", "scan"]
+
+_FORGIVING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`from module import names` with `level` dots, or `import module` (no names).
+
+    `at_import`: it runs when the module is imported, so is in no function. `guarded`: the code around it lives with a failure.
+    """
+
+    module: str
+    names: tuple[str, ...]
+    level: int
+    line: int
+    at_import: bool
+    guarded: bool
+
+    def fields(self) -> tuple[str, tuple[str, ...], int, int, bool, bool]:
+        """The value as a tuple, in the order of the constructor."""
+        return (self.module, self.names, self.level, self.line, self.at_import, self.guarded)
+
+
+def scan(tree: ast.AST) -> tuple[Import, ...]:  # noqa: C901 - one table of node kinds
+    """All imports below `tree`, in the order of the text."""
+    import ast
+
+    found: list[Import] = []
+
+    def visit(node: ast.AST, *, at_import: bool, guarded: bool) -> None:
+        match node:
+            case ast.Import(names=names, lineno=line):
+                found.extend(Import(alias.name, (), 0, line, at_import, guarded) for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level, lineno=line):
+                found.append(Import(module or "", tuple(alias.name for alias in names), level, line, at_import, guarded))
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                below(node, at_import=False, guarded=guarded)
+            case ast.If(test=test, orelse=orelse) if _never_true(test):
+                for child in orelse:
+                    visit(child, at_import=at_import, guarded=guarded)
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
+                forgives = guarded or any(_forgives(handler.type) for handler in handlers)
+                # An import in a handler is the second choice: it is only tried where the first failed.
+                for inner in (*body, *handlers):
+                    visit(inner, at_import=at_import, guarded=forgives)
+                for inner in (*orelse, *final):
+                    visit(inner, at_import=at_import, guarded=guarded)
+            case _:
+                below(node, at_import=at_import, guarded=guarded)
+
+    def below(node: ast.AST, *, at_import: bool, guarded: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            visit(child, at_import=at_import, guarded=guarded)
+
+    visit(tree, at_import=True, guarded=False)
+    return tuple(found)
+
+
+def _never_true(test: ast.expr) -> bool:
+    import ast
+
+    match test:
+        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return True
+        case ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]):
+            return True
+    return False
+
+
+def _forgives(caught: ast.expr | None) -> bool:
+    import ast
+
+    match caught:
+        case None:
+            return True
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in _FORGIVING
+        case ast.Tuple(elts=several):
+            return any(_forgives(one) for one in several)
+    return False

@@ -1,0 +1,68 @@
+"""The CPython that goes into the image: the one that runs squib, described as a value.
+
+A virtual environment's interpreter is the one it was made from. Nothing here depends on the environment's variables.
+"""
+
+from __future__ import annotations
+
+import _imp
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from squib.errors import UnavailableError
+
+__all__ = ["Interpreter", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """`short_version` is `3.N`; `search_path` are the folders of installed packages, in the order of sys.path.
+
+    `builtin` are modules within the binary itself, `frozen` those whose byte code is; `suffixes` end names of C extensions.
+    """
+
+    binary: Path
+    version: str
+    short_version: str
+    stdlib: Path
+    dynload: Path
+    suffixes: tuple[str, ...]
+    builtin: frozenset[str]
+    frozen: frozenset[str]
+    magic: bytes
+    search_path: tuple[Path, ...]
+
+
+def running() -> Interpreter:
+    """The interpreter of this process. Raises UnavailableError where it is not a CPython that can be copied."""
+    # What a venv's python was made from; typeshed has it only since it got documented.
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    if sys.implementation.name != "cpython" or not base:
+        raise UnavailableError(
+            "squib copies the CPython that runs it, and this is none",
+            hint="run squib with the distribution's python3: sudo apt-get install python3-venv",
+        )
+    short = f"{sys.version_info.major}.{sys.version_info.minor}"
+    # os is frozen, and its __file__ tells where the library was found. Not base_prefix/lib: distributions differ.
+    stdlib = Path(os.path.realpath(os.__file__)).parent
+    inside = {os.path.realpath(folder) for folder in (stdlib, stdlib / "lib-dynload")}
+    return Interpreter(
+        binary=Path(os.path.realpath(base)),
+        version=sys.version.split()[0],
+        short_version=short,
+        stdlib=stdlib,
+        dynload=Path(sys.base_exec_prefix, sys.platlibdir, f"python{short}", "lib-dynload"),
+        suffixes=tuple(importlib.machinery.EXTENSION_SUFFIXES),
+        builtin=frozenset(sys.builtin_module_names),
+        frozen=frozenset(_imp._frozen_module_names()),  # type: ignore[attr-defined]  # noqa: SLF001 - the only list, not in typeshed
+        magic=importlib.util.MAGIC_NUMBER,
+        search_path=tuple(
+            Path(folder)
+            for folder in sys.path
+            if folder and os.path.isdir(folder) and os.path.realpath(folder) not in inside  # noqa: PTH112
+        ),
+    )
