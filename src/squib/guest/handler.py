@@ -65,7 +65,7 @@ class Response:
     ) -> None:
         if not isinstance(body, bytes):
             raise TypeError(f"a body is bytes, not {type(body).__name__}")
-        if not isinstance(status, int) or not 200 <= status <= 599:
+        if not 200 <= status <= 599:
             raise ValueError(f"status {status!r} is not within 200..599")
         if body and status in _BODILESS:
             raise ValueError(f"status {status} has no body")

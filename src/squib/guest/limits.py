@@ -35,9 +35,10 @@ class Limits:
     """
 
     __slots__ = (
-        "blank_lines", "body_bytes", "body_s", "chunk_extension_bytes", "chunk_line_bytes", "connections", "head_s",
-        "header_bytes", "header_fields", "idle_s", "linger_s", "output_bytes", "request_line_bytes", "requests_a_turn", "stop_s", "tick_s",
-        "trailer_bytes", "write_s",
+        "blank_lines", "body_bytes", "body_s", "chunk_extension_bytes", "chunk_line_bytes",
+        "connections", "head_s", "header_bytes", "header_fields", "idle_s",
+        "linger_s", "output_bytes", "request_line_bytes", "requests_a_turn", "stop_s",
+        "tick_s", "trailer_bytes", "write_s",
     )  # fmt: skip
 
     def __init__(

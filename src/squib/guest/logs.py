@@ -143,7 +143,8 @@ class Logs:
         log = self.source("log")
         for name, _ in self._thresholds:
             if name not in ("*", "log", *SOURCES):
-                log.warning(f"there is no log source {name}; there are {', '.join(SOURCES)}")
+                text = f"there is no log source {name}; there are {', '.join(SOURCES)}"
+                log.warning(text)
 
 
 def _prefix(second: int, level: int, source: str) -> str:

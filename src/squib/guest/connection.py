@@ -1,0 +1,68 @@
+"""One client's connection as the server's loop keeps it: its descriptor, its protocol, and what could not be written yet."""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from squib.guest.deadlines import Timed
+from squib.guest.http1 import IDLE, Http1
+
+READ_BYTES = 64 * 1024
+
+
+class Connection(Timed):
+    """`number` counts from 1. `out` waits to be written; `closing`: the last answer is in it; `lingering`: it is sent.
+
+    `ended`: the client sends no more. `unfinished`: whole requests wait
+    for the next turn. `phase` is the protocol's when its deadline was set; `mask` what epoll watches for.
+    """
+
+    __slots__ = ("closing", "ended", "fd", "http", "lingering", "mask", "number", "out", "phase", "unfinished")
+
+    def __init__(self, fd: int, number: int, http: Http1, mask: int) -> None:
+        super().__init__()
+        self.fd = fd
+        self.number = number
+        self.http = http
+        self.mask = mask
+        self.out = b""
+        self.phase = IDLE
+        self.closing = False
+        self.ended = False
+        self.lingering = False
+        self.unfinished = False
+
+    def read(self) -> bytes | None:
+        """What has come; b"" at the end, also where the connection broke; None where nothing has."""
+        try:
+            return os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            self.out = b""
+            return b""
+
+    def write(self, data: bytes) -> bool:
+        """Sends `data` and keeps in `out` what does not fit; False where the connection broke."""
+        try:
+            sent = os.write(self.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False
+        self.out = b"" if sent == len(data) else data[sent:]
+        return True
+
+    def finish_writing(self) -> None:
+        """Tells the client that no more comes, while what it still sends is read.
+
+        A close with unread bytes would be a reset, which can take the last answer from the client (RFC 9112 §9.6).
+        """
+        sock = _socket.socket(fileno=self.fd)
+        try:
+            sock.shutdown(_socket.SHUT_WR)
+        except OSError:
+            pass  # the client is gone: the next read says so
+        finally:
+            sock.detach()

@@ -1,0 +1,127 @@
+"""The server process from its options to its exit status.
+
+`main` is the plain process behind `squib serve`; inside an appliance PID 1 does the first half, and its child `run_server`.
+Exit statuses are those of docs/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+# The C part of `signal`: the module around it imports enum. typeshed has no stub for it.
+import _signal  # type: ignore[import-not-found,unused-ignore]
+import errno
+import os
+import sys
+
+from squib.guest import listeners as listening
+from squib.guest import options as command_line
+from squib.guest.limits import Limits
+from squib.guest.logs import Logs
+from squib.guest.server import Server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable, Mapping, Sequence
+
+    from squib.guest.logs import Log
+    from squib.guest.options import Options
+    from squib.guest.server import Answer
+    from squib.guest.spec import Spec
+
+EXIT_USAGE = 64
+EXIT_APPLIANCE = 65
+EXIT_SYSTEM = 71
+EXIT_TAKEN = 75
+EXIT_PERMISSION = 77
+_LISTEN_EXITS = {errno.EADDRINUSE: EXIT_TAKEN, errno.EACCES: EXIT_PERMISSION, errno.EPERM: EXIT_PERMISSION}
+_SIGNALLED = 128  # + the signal's number: ended by it at once
+
+
+class HandlerProblem(Exception):  # noqa: N818 - what the guest reports are problems
+    """The appliance's handler cannot be had; `str()` says why. The cause, where there is one, is what it raised."""
+
+
+def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, str] = os.environ) -> int:
+    """The plain process; `argv` are the arguments behind `command`. Gives the exit status."""
+    try:
+        options = command_line.parse(spec, argv, environ, command)
+    except command_line.UsageProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return EXIT_USAGE
+    if options.help is not None:
+        from squib.guest import manpage
+
+        return manpage.show(spec, options.help, command, environ)
+    try:
+        sockets = listening.open_listeners(options)
+    except listening.ListenError as problem:
+        sys.stderr.write(f"{spec.name}: {problem}\n")
+        return _LISTEN_EXITS.get(problem.errno, EXIT_SYSTEM)
+    try:
+        return run_server(spec, options, sockets, lambda: None)
+    finally:
+        if options.socket is not None:
+            _remove(options.socket)
+
+
+def run_server(spec: Spec, options: Options, listeners: Sequence[socket], on_ready: Callable[[], None]) -> int:
+    """Serves on `listeners`, which it closes, until SIGTERM or SIGINT; calls `on_ready` when it enters its loop."""
+    logs = Logs(options.logs)
+    logs.warn_of_unknown_sources()
+    log = logs.source("http")
+    sys.path[:0] = spec.sys_path
+    try:
+        answer = load_handler(spec.serve)
+    except HandlerProblem as problem:
+        _log_problem(logs.source("app"), problem)
+        logs.flush()
+        return EXIT_APPLIANCE
+    server = Server(answer, options.values, listeners, limits=Limits(), logs=logs)
+    received: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        server.request_stop()
+
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, stop)
+    # The handler above runs between bytecodes; this wakes the loop where it sleeps (select.epoll retries after EINTR).
+    _signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
+    for listener in listeners:
+        log.add(3, f"listening on {listening.describe_for_log(listener)}")
+    logs.flush()
+    try:
+        server.run(on_ready)
+    finally:
+        _signal.set_wakeup_fd(-1)
+    return _SIGNALLED + received[1] if len(received) > 1 else 0
+
+
+def load_handler(serve: str) -> Answer:
+    """The function that "MODULE:FUNCTION" names. Raises HandlerProblem."""
+    module_name, _, function_name = serve.partition(":")
+    try:
+        __import__(module_name)
+    except BaseException as error:
+        raise HandlerProblem(f"cannot import {module_name}: {type(error).__name__}: {error}") from error
+    answer: object = getattr(sys.modules[module_name], function_name, None)
+    if not callable(answer):
+        raise HandlerProblem(f"{module_name} has no function {function_name}")
+    return answer
+
+
+def _log_problem(log: Log, problem: HandlerProblem) -> None:
+    log.error(str(problem).replace("\n", " "))
+    if log.debug and problem.__cause__ is not None:
+        import traceback
+
+        for line in traceback.format_exception(problem.__cause__):
+            log.add(4, line)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # somebody else was quicker
