@@ -16,7 +16,7 @@ from squib.guest.spec import Key, Spec
 
 SPEC = Spec("clock", "", "squib.guest.clock:answer", (Key("port", "port", 80, ""), Key("title", "string", "", "")), ())
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,15}", fullmatch=True)
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 PIECES = st.sampled_from([b"squib.", b"=", b"%", b"ip=", b" ", b'"', b"--", b"port", b"\xff", b"%C3", b"\0", b":", b"."])
 
 
