@@ -242,6 +242,31 @@ def test_several_processors_and_an_open_network(qemu: Qemu, run_dir: Path, tmp_p
 
 
 @pytest.mark.vm
+@pytest.mark.parametrize(
+    ("mem_size_mib", "archive", "message", "hint"),
+    [
+        (64, None, "the guest ran out of memory", "--memory"),
+        (112, b"not a cpio archive", "could not unpack the initrd", "squib build"),
+    ],
+)
+def test_too_little_memory_and_a_broken_initrd(
+    qemu: Qemu, run_dir: Path, tmp_path: Path, mem_size_mib: int, archive: bytes | None, message: str, hint: str
+) -> None:
+    machine = replace(config(tmp_path, Behaviour.SERVES, kernel=vmlinux()), mem_size_mib=mem_size_mib)
+    if archive is not None:
+        assert machine.initrd is not None
+        machine.initrd.write_bytes(archive * 100)
+    with qemu.launch(machine, run_dir) as vm:
+        try:
+            with pytest.raises(GuestError, match=message) as caught:
+                vm.wait_ready(READY_S)
+        finally:
+            vm.kill()
+    assert hint in caught.value.hint
+    assert "Kernel panic" in caught.value.detail
+
+
+@pytest.mark.vm
 def test_a_trial_of_a_real_kernel() -> None:
     """Emulated, where it must speak; whatever KVM is worth here, the answer comes in time."""
     program = Path(tool("qemu-system-x86_64"))

@@ -9,7 +9,7 @@ from squib.vmm.console_log import ConsoleLog
 __all__ = ["explain_deadline", "explain_end", "explain_panic"]
 
 _REBUILD = "build the image anew: squib build"
-_MORE_MEMORY = "give it more memory, for example --memory 256M"
+_MORE_MEMORY = "give it more with --memory, for example twice as much"
 
 _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
@@ -36,7 +36,7 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     if log.initramfs:
         return GuestError(
             f"the kernel could not unpack the initrd: {log.initramfs}",
-            hint=f"it is damaged, or too large for the memory; {_REBUILD}, or {_MORE_MEMORY}",
+            hint=f"it is damaged, or too large for the memory: {_REBUILD}, or {_MORE_MEMORY}",
             detail=log.tail,
         )
     for signs, meaning, hint in _PANICS:
@@ -54,7 +54,7 @@ def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
     if not log.received:
         return GuestError(
             f"{vmm} ended ({vmm_end}) before the guest said anything",
-            hint="the kernel may not be one for this machine, or the memory too small: try --memory 256M",
+            hint="the kernel may not be one for this machine, or the memory too small: try more with --memory",
             detail=log.tail,
         )
     stage = "before it was ready" if log.boot else "before its init started"
