@@ -44,14 +44,13 @@ def decompress(data: bytes, *, limit: int, what: str) -> bytes:
         unpacked = unpack(data, limit + 1)
     except _ERRORS as error:
         raise ApplianceError(f"{what} is damaged or cut off: {name} says {error}", hint="get it anew") from error
-    except RuntimeError as error:  # lz4.block.LZ4BlockError, zstandard.ZstdError: their modules are imported when needed
-        raise ApplianceError(f"{what} is damaged or cut off: {name} says {error}", hint="get it anew") from error
     if len(unpacked) > limit:
         raise ApplianceError(f"{what} unpacks to more than {limit:,} bytes: that cannot be right", hint="get it anew")
     return unpacked
 
 
-_ERRORS = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error, MemoryError)
+# lz4's own error is a RuntimeError; its module is imported only where it is needed.
+_ERRORS = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError, struct.error, MemoryError)
 
 
 def _whole(unpacked: bytes, *, eof: bool, limit: int) -> bytes:
@@ -83,7 +82,10 @@ def _zstd(data: bytes, limit: int) -> bytes:
     size = 0
     # In pieces, because this interface has no bound of its own: one piece unpacks to a bounded amount.
     for start in range(0, len(data), 65536):
-        parts.append(stream.decompress(data[start : start + 65536]))
+        try:
+            parts.append(stream.decompress(data[start : start + 65536]))
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
         size += len(parts[-1])
         if stream.eof or size >= limit:
             break
