@@ -18,6 +18,7 @@ __all__ = ["compression", "decompress"]
 
 _LZ4_LEGACY = b"\x02\x21\x4c\x18"
 _LZ4_BLOCK = 8 * 1024 * 1024
+_ZSTD_PIECE = 1024
 
 _MAGICS = (
     (b"\x1f\x8b\x08", "gzip"),
@@ -80,10 +81,10 @@ def _zstd(data: bytes, limit: int) -> bytes:
     stream = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
     parts: list[bytes] = []
     size = 0
-    # In pieces, because this interface has no bound of its own: one piece unpacks to a bounded amount.
-    for start in range(0, len(data), 65536):
+    # In pieces, because this interface has no bound of its own: a block of 128 KiB takes at least 4 bytes (RFC 8878, 3.1.1.2).
+    for start in range(0, len(data), _ZSTD_PIECE):
         try:
-            parts.append(stream.decompress(data[start : start + 65536]))
+            parts.append(stream.decompress(data[start : start + _ZSTD_PIECE]))
         except zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
         size += len(parts[-1])
