@@ -27,6 +27,7 @@ _FIRST_FREE_INODE = 11
 """1 to 10 are reserved, 11 is lost+found (Documentation/filesystems/ext4/special_inodes.rst)."""
 
 _BLOCKS_IN_GROUP = 8 * BLOCK_SIZE
+_LEAST_IN_GROUP = 50
 _LOST_AND_FOUND_BLOCKS = 4
 _INLINE_SYMLINK = 60
 _EXTENTS_IN_INODE = 4
@@ -126,7 +127,10 @@ def block_count(tree: RootfsTree, inodes: int) -> int:
     groups = 1
     while content + groups * 5 > groups * _BLOCKS_IN_GROUP:
         groups += 1
-    return content + groups * 5 + 1
+    total = content + groups * 5 + 1
+    # libext2fs drops a last group with less than 50 blocks beside its own tables (lib/ext2fs/initialize.c).
+    least = _LEAST_IN_GROUP + 5 + -(-inodes * _INODE_SIZE // BLOCK_SIZE)
+    return total + max(0, least - total % _BLOCKS_IN_GROUP)
 
 
 def _refuse_devices(tree: RootfsTree) -> None:

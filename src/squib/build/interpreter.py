@@ -49,6 +49,9 @@ def running() -> Interpreter:
     short = f"{sys.version_info.major}.{sys.version_info.minor}"
     # os is frozen, and its __file__ tells where the library was found. Not base_prefix/lib: distributions differ.
     stdlib = Path(os.path.realpath(os.__file__)).parent
+    # Unless told otherwise, CPython puts the program's own folder first (with -m: the working folder). It holds no packages,
+    # and what lies there by chance must not get into an image.
+    folders = sys.path if sys.flags.safe_path else sys.path[1:]
     inside = {os.path.realpath(folder) for folder in (stdlib, stdlib / "lib-dynload")}
     return Interpreter(
         binary=Path(os.path.realpath(base)),
@@ -62,7 +65,7 @@ def running() -> Interpreter:
         magic=importlib.util.MAGIC_NUMBER,
         search_path=tuple(
             Path(folder)
-            for folder in sys.path
+            for folder in folders
             if folder and os.path.isdir(folder) and os.path.realpath(folder) not in inside  # noqa: PTH112
         ),
     )

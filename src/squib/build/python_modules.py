@@ -104,6 +104,7 @@ class _Walk:
         self._finder = finder
         self._compile = compile_
         self._waiting: deque[Reached] = deque()
+        self._looked_up: set[str] = set()
 
     def run(self) -> None:
         """Follows imports until there is nothing new."""
@@ -122,10 +123,10 @@ class _Walk:
                 compiled = self._compile(module) if module.form in {Form.SOURCE, Form.FROZEN} and module.source else None
                 self.reached[prefix] = Reached(module, compiled, why)
                 self._waiting.append(self.reached[prefix])
-            if self.later:
+            if self.later and prefix not in self._looked_up:
+                self._looked_up.add(prefix)
                 for other in LATER.get(prefix, ()):
-                    if other not in self.reached:
-                        self.reach(other, Kind.STDLIB, f"imported later by {prefix}")
+                    self.reach(other, Kind.STDLIB, f"imported later by {prefix}")
         return found
 
     def _follow(self, reached: Reached) -> None:

@@ -1,0 +1,160 @@
+"""The tree of a root file-system: complete, lean, and it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from squib.build import interpreter, rootfs
+from squib.build.cache import Cache
+from squib.errors import ApplianceError
+from squib.formats import elf
+from squib.guest import spec
+from squib.host.appliances import find_appliance
+from squib.model.appliance import Appliance, ImageSettings
+from squib.model.tree import Directory, File, RootfsTree, Symlink
+from support import tool
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"))
+
+
+def plan(appliance: Appliance, cache: Cache) -> RootfsTree:
+    return rootfs.plan(appliance, interpreter.running(), cache, sys.implementation._multiarch).tree
+
+
+@pytest.fixture(scope="module")
+def clock(cache: Cache) -> RootfsTree:
+    return plan(find_appliance("clock", Path("/")), cache)
+
+
+def own(folder: Path, source: str, **image: tuple[str, ...]) -> Appliance:
+    (folder / "shop.py").write_text(source)
+    return Appliance("shop", "shop:answer", folder, image=ImageSettings(**image))
+
+
+def files(tree: RootfsTree) -> dict[str, File]:
+    return {entry.path: entry for entry in tree.entries if isinstance(entry, File)}
+
+
+def unpack(tree: RootfsTree, root: Path) -> None:
+    for entry in tree.entries:
+        path = root / entry.path[1:]
+        match entry:
+            case Directory(mode=mode):
+                path.mkdir(parents=True, exist_ok=True)
+                path.chmod(mode)
+            case File(data=data, mode=mode):
+                path.write_bytes(data)
+                path.chmod(mode)
+            case Symlink(target=target):
+                path.symlink_to(target)
+
+
+def test_the_abi_s_files_are_there(clock: RootfsTree) -> None:
+    by_path = {entry.path: entry for entry in clock.entries}
+    assert files(clock)["/sbin/init"].data.startswith(b"#!/usr/bin/python3 -IS\n")
+    assert isinstance(by_path["/etc/resolv.conf"], Symlink)
+    for path in ("/dev", "/proc", "/sys", "/tmp", "/run", "/app"):
+        assert isinstance(by_path[path], Directory)
+        assert not [other for other in by_path if other.startswith(path + "/")]
+    assert "squib:x:65532:65532:" in files(clock)["/etc/passwd"].data.decode()
+    read = spec.loads(files(clock)["/etc/squib/appliance"].data)
+    assert (read.name, read.serve, read.sys_path) == ("webserver", "squib.guest.clock:answer", ("/app",))
+    assert [(key.name, key.type, key.default) for key in read.keys] == [("port", "port", 80)]
+
+
+def test_every_entry_says_why(clock: RootfsTree) -> None:
+    assert [entry.path for entry in clock.entries if not entry.why] == []
+
+
+def test_no_shell_no_package_manager_no_path_of_this_machine(clock: RootfsTree) -> None:
+    programs = [path for path, file in files(clock).items() if file.mode & 0o111 and ("/bin/" in path or "/sbin/" in path)]
+    assert programs == ["/sbin/init", "/usr/bin/python3"]
+    here = str(Path(__file__).parent.parent.parent).encode()
+    assert [path for path, file in files(clock).items() if here in file.data] == []
+    assert sum(len(file.data) for file in files(clock).values()) < 16 << 20
+
+
+def test_every_needed_library_is_in_it(clock: RootfsTree) -> None:
+    names = {path.rpartition("/")[2] for path in files(clock)}
+    for path, file in files(clock).items():
+        if file.data.startswith(elf.MAGIC):
+            linking = elf.read_linking(file.data)
+            assert set(linking.needed) <= names, path
+            assert not linking.interpreter or linking.interpreter in files(clock)
+
+
+@pytest.mark.root
+def test_it_runs_with_nothing_else_around_it(clock: RootfsTree, tmp_path: Path) -> None:
+    unpack(clock, tmp_path)
+    script = "import sys; sys.path.append('/usr/lib/squib'); import squib.guest.serve, squib.guest.init, squib.guest.clock; print(squib.guest.serve.__file__)"
+    done = subprocess.run(
+        [tool("chroot"), tmp_path, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "/usr/lib/squib/squib/guest/serve.pyc\n"
+    # PID 1's script finds its way to the code, which then refuses to run as any other process.
+    done = subprocess.run([tool("chroot"), tmp_path, "/sbin/init"], capture_output=True, text=True, check=False)
+    assert done.returncode == 71
+    assert "first process" in done.stderr
+
+
+@pytest.mark.root
+def test_an_appliance_with_packages_of_others_runs(tmp_path: Path, cache: Cache) -> None:
+    folder, root = tmp_path / "shop", tmp_path / "root"
+    folder.mkdir()
+    root.mkdir()
+    (folder / "goods").mkdir()
+    (folder / "goods" / "__init__.py").write_text("from . import list_\n")
+    (folder / "goods" / "list_.py").write_text("def all():\n    import sqlite3\n    return sqlite3.sqlite_version\n")
+    (folder / "unused.py").write_text("")
+    (folder / "static").mkdir()
+    (folder / "static" / "page.html").write_text("<p>")
+    source = "import json, threading, time\nimport msgspec\nfrom goods import list_\ntry:\n    import nothing\nexcept ImportError:\n    pass\nanswer = print\n"
+    tree = plan(own(folder, source, include=("static",)), cache)
+    assert {"/app/shop.pyc", "/app/goods/list_.pyc", "/app/static/page.html"} <= set(files(tree))
+    assert "/app/unused.pyc" not in files(tree)
+    assert files(tree)["/app/goods/__init__.pyc"].why == "imported by shop"
+    assert not [path for path in files(tree) if path.endswith((".py", ".pyi"))]
+    unpack(tree, root)
+    script = (
+        "import sys; sys.path[:] = ['/app', *sys.path, '/usr/lib/squib']; import shop, msgspec, time; print(msgspec.json.encode([1]),"
+        " shop.list_.all() > '3', time.strptime('1', '%d').tm_mday, ''.encode('idna'))"
+    )
+    done = subprocess.run(
+        [tool("chroot"), root, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "b'[1]' True 1 b''\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "image", "said"),
+    [
+        ("import os\nimport nothing_here\n", {}, "shop.py:2: there is no module nothing_here"),
+        ("def f(:\n", {}, "shop.py:1: "),
+        ("answer = 1\n", {"modules": ("nothing.here",)}, "image.modules: there is no module nothing.here"),
+        ("answer = 1\n", {"include": ("../x",)}, "image.include: ../x must be a path below"),
+        ("answer = 1\n", {"include": ("/etc/passwd",)}, "image.include: /etc/passwd must be"),
+        ("answer = 1\n", {"include": ("gone",)}, "image.include: gone is not in"),
+        ("answer = 1\n", {"include": ("link",)}, "image.include: link is a link that leaves"),
+    ],
+)
+def test_what_is_wrong_with_an_appliance(
+    tmp_path: Path, cache: Cache, source: str, image: dict[str, tuple[str, ...]], said: str
+) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(ApplianceError) as caught:
+        plan(own(tmp_path, source, **image), cache)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_module_to_serve_that_is_nowhere(tmp_path: Path, cache: Cache) -> None:
+    with pytest.raises(ApplianceError, match="there is no module elsewhere"):
+        plan(Appliance("shop", "elsewhere:answer", tmp_path), cache)
