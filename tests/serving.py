@@ -62,7 +62,11 @@ def connect(address: Address, *, receive_bytes: int = 0) -> socket.socket:
     sock.settimeout(WAIT_S)
     if receive_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

@@ -158,7 +158,7 @@ def test_a_client_that_never_reads_is_cut_off_and_costs_little() -> None:
     before = resident_kib()
     with serving(quick(write_s=0.3)) as (address, server), connect(address, receive_bytes=4096) as sock:
         sock.settimeout(0.2)
-        with pytest.raises(OSError):  # noqa: PT011 - a timeout while it is not read from, then a reset
+        with pytest.raises(OSError):  # a timeout while it is not read from, or a reset
             while True:
                 sock.sendall(GET * 500)
         with connect(address) as other:  # meanwhile others are served

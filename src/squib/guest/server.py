@@ -350,7 +350,13 @@ class Server:
 
     def _begin_stop(self) -> None:
         self._stop_by = self._now + self._limits.stop_s
+        if self._accepting:
+            for listener in self._listeners.values():
+                self._accept(listener)  # closing a listener resets who waits in its backlog
         self._stop_accepting()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
         for connection in list(self._connections.values()):
             if not connection.out and not connection.lingering:
                 self._readable(connection)  # a request may have come in since this turn's events
