@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from squib.build.kernels import KernelSource
     from squib.model.appliance import Appliance
     from squib.model.image import Artifact
-    from squib.model.machine import Accel, MachineConfig
+    from squib.model.machine import Accel, AccelChoice, MachineConfig
     from squib.model.progress import Progress
     from squib.model.run import RunSpec
     from squib.vmm.base import Vmm
-    from squib.vmm.qemu.accel import AccelChoice
 
 __all__ = ["House", "house", "kernel_source"]
 

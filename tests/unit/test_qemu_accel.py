@@ -11,9 +11,9 @@ from squib.errors import UnavailableError
 from squib.host import kvm
 from squib.host.kvm import KvmDevice
 from squib.host.process import working_in
-from squib.model.machine import Accel
+from squib.model.machine import Accel, AccelChoice
 from squib.vmm.qemu import accel
-from squib.vmm.qemu.accel import AccelChoice, choose, try_boot
+from squib.vmm.qemu.accel import choose, try_boot
 from squib.vmm.run_dir import make_run_dir
 
 GOOD = KvmDevice("", "", "kvm_intel")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from squib.errors import HostError, UsageError
+from squib.errors import UsageError
+from squib.formats.kernel_cmdline import MAX_COMMAND_LINE
 from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
-from squib.vmm.qemu.argv import MAX_COMMAND_LINE, argv, kernel_command_line
+from squib.vmm.qemu.argv import argv, kernel_command_line
 from support import golden
 
 QEMU = Path("/usr/bin/qemu-system-x86_64")
@@ -70,5 +71,5 @@ def test_a_network_without_room_for_three() -> None:
 def test_the_kernels_line_may_be_as_long_as_the_kernel_reads() -> None:
     room = MAX_COMMAND_LINE - len(kernel_command_line(replace(MACHINE, kernel_args=()))) - 1
     assert len(kernel_command_line(replace(MACHINE, kernel_args=("x" * room,)))) == MAX_COMMAND_LINE
-    with pytest.raises(HostError, match="2,048 bytes long"):
+    with pytest.raises(UsageError, match="2,048 bytes long"):
         kernel_command_line(replace(MACHINE, kernel_args=("x" * (room + 1),)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from squib.model.machine import AccelChoice
 from squib.store import Machine
-from squib.vmm.qemu.accel import AccelChoice
 
 __all__ = ["RunEvents", "SilentEvents"]
 

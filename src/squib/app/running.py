@@ -15,12 +15,11 @@ from squib.app.events import RunEvents
 from squib.errors import MissingError, TakenError
 from squib.formats.console_lines import Ready
 from squib.model.image import VMLINUX, Artifact
-from squib.model.machine import Accel, MachineConfig, VmState
+from squib.model.machine import Accel, AccelChoice, MachineConfig, VmState
 from squib.model.run import RunSpec
 from squib.store import Machine, Reservation, Store
-from squib.vmm.base import Vm, VmEnd, Vmm
+from squib.vmm.base import OnOutput, Vm, VmEnd, Vmm
 from squib.vmm.plan import machine_config, publications, with_lease
-from squib.vmm.qemu.accel import AccelChoice
 from squib.vmm.reconcile import Cleaned, reconcile
 from squib.vmm.run_dir import clear_run_dir
 
@@ -45,10 +44,10 @@ class Session:
         self._store.detached(self.machine.id)
         self.detached = True
 
-    def stop(self, timeout: float) -> VmEnd:
+    def stop(self, timeout: float, on_output: OnOutput | None = None) -> VmEnd:
         """Asks it to stop, and ends it after `timeout` seconds."""
         self._store.stopping(self.machine.id)
-        return self.vm.stop(timeout)
+        return self.vm.stop(timeout, on_output)
 
 
 def artifact_digest(artifact: Artifact) -> str:

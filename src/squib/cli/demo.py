@@ -16,11 +16,11 @@ from squib.cli.run import STOP_S
 from squib.errors import GuestError
 from squib.host.appliances import DEFAULT
 from squib.model.image import Artifact
+from squib.model.machine import AccelChoice
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.model.units import format_bytes
 from squib.probe.http import ask
 from squib.store import Machine
-from squib.vmm.qemu.accel import AccelChoice
 from squib.wiring import house
 
 __all__ = ["demo"]

@@ -14,12 +14,11 @@ from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
 from squib.cli.progress import progress
 from squib.errors import GuestError
-from squib.model.machine import Accel, PortForward
+from squib.model.machine import Accel, AccelChoice, PortForward
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
-from squib.vmm.qemu.accel import AccelChoice
 from squib.wiring import house
 
 __all__ = ["run"]
@@ -167,8 +166,7 @@ def _watch(session: Session) -> VmEnd:
     except (KeyboardInterrupt, SystemExit):
         say("stopping; once more to end it at once")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        end = session.stop(STOP_S)
-        session.vm.wait(0, show)
+        end = session.stop(STOP_S, show)
     if end is None:  # `wait` without a limit gives an end
         raise GuestError("the machine was lost sight of")
     return end

@@ -16,8 +16,8 @@ def show_tree(rootfs: RootfsTree, initrd: RootfsTree) -> None:
         print(f"{title}: {len(tree.entries)} entries, {format_bytes(tree.total_bytes)}")
         width = max((len(_name(entry)) for entry in tree.entries), default=0)
         for entry in tree.entries:
-            size = format_bytes(len(entry.data)) if isinstance(entry, File) else ""
-            print(f"{_name(entry):{width}}  {size:>10}  {entry.why}".rstrip())
+            bytes_ = format_bytes(len(entry.data)) if isinstance(entry, File) else ""
+            print(f"{_name(entry):{width}}  {bytes_:>10}  {entry.why}".rstrip())
         print()
     print("by part:")
     for part, size in _parts(rootfs).most_common():

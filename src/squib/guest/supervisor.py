@@ -25,7 +25,8 @@ STOP_MS = 12_000
 KILL_MS = 2_000
 """A killed process that is not gone by then hangs in the kernel; the machine ends without waiting for it."""
 
-EXIT_USAGE = 64
+EXIT_USAGE, EXIT_APPLIANCE = 64, 65
+"""Statuses of the server that another start would only repeat: a wrong option, an appliance that cannot be loaded."""
 
 WAITING, STARTING, READY, STOPPING, ENDED = "waiting", "starting", "ready", "stopping", "ended"
 
@@ -112,9 +113,12 @@ class Exit:
 
 STOPPED = Exit(0, "stopped")
 USAGE = Exit(EXIT_USAGE, "usage")
+APPLIANCE = Exit(EXIT_APPLIANCE, "appliance")
 CRASHED = Exit(70, "crashed")
 FAILED = Exit(71, "failed")
 KILLED = Exit(75, "killed")
+
+_FINAL = {USAGE.status: USAGE, APPLIANCE.status: APPLIANCE}
 
 Event = Tick | Ready | Stop | Died
 Action = Spawn | AnnounceReady | AnnounceRestart | Terminate | Kill | Exit
@@ -155,8 +159,8 @@ def _alive(state: State, event: Event, now_ms: int) -> tuple[State, tuple[Action
 
 
 def _died(state: State, event: Died, now_ms: int) -> tuple[State, tuple[Action, ...]]:
-    if event.cause == "exit" and event.number == EXIT_USAGE:
-        return State(ENDED), (USAGE,)
+    if event.cause == "exit" and event.number in _FINAL:
+        return State(ENDED), (_FINAL[event.number],)
     steady = state.ready_ms is not None and now_ms - state.ready_ms >= STEADY_MS
     deaths = 1 if steady else state.deaths + 1
     if deaths >= MAX_DEATHS:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 
-__all__ = ["Accel", "Drive", "MachineConfig", "PortForward", "UserNetwork", "VmState"]
+__all__ = ["Accel", "AccelChoice", "Drive", "MachineConfig", "PortForward", "UserNetwork", "VmState"]
 
 
 class Accel(StrEnum):
@@ -15,6 +15,14 @@ class Accel(StrEnum):
 
     KVM = "kvm"
     TCG = "tcg"
+
+
+@dataclass(frozen=True, slots=True)
+class AccelChoice:
+    """What to run with, and why, as one sentence for people."""
+
+    accel: Accel
+    reason: str
 
 
 class VmState(StrEnum):

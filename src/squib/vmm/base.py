@@ -62,7 +62,7 @@ class Vm(Protocol):
         """Its end, or None while it runs."""
         ...
 
-    def stop(self, timeout: float) -> VmEnd:
+    def stop(self, timeout: float, on_output: OnOutput | None = None) -> VmEnd:
         """Asks the guest to stop, gives it `timeout` seconds, and then ends it whatever it does."""
         ...
 

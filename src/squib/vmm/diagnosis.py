@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squib.errors import GuestError, SquibError, UsageError
+from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
 from squib.vmm.console_log import ConsoleLog
 
@@ -67,6 +67,12 @@ def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
         case 64:
             return UsageError(
                 f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=log.tail
+            )
+        case 65:
+            return ApplianceError(
+                f"the appliance could not be loaded{said}",
+                hint="try it as a process: squib serve APPLIANCE",
+                detail=log.tail,
             )
         case 70:
             return GuestError(

@@ -53,8 +53,8 @@ def machine_config(artifact: Artifact, spec: RunSpec, name: str) -> MachineConfi
     least = least_mem_size_mib(artifact)
     if mem_size_mib < least:
         raise UsageError(
-            f"{mem_size_mib} MiB of memory cannot hold kernel {artifact.manifest.kernel.release}: it needs over {least} MiB",
-            hint=f"--memory {max(least, 96)}M or more",
+            f"{mem_size_mib} MiB cannot hold kernel {artifact.manifest.kernel.release}: it needs at least {least} MiB",
+            hint=f"--memory {least}M or more",
         )
     values: Mapping[str, str] = key_values(appliance, spec.values)
     return MachineConfig(

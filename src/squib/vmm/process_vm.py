@@ -96,7 +96,7 @@ class ProcessVm(ABC):
         """As `base.Vm` has it."""
         return self.wait(0)
 
-    def stop(self, timeout: float) -> VmEnd:
+    def stop(self, timeout: float, on_output: OnOutput | None = None) -> VmEnd:
         """As `base.Vm` has it."""
         end = time.monotonic() + timeout
         try:
@@ -104,7 +104,7 @@ class ProcessVm(ABC):
         except SquibError:
             # It may be ending this moment, or be stuck: the deadline below decides, and what follows it cannot fail softly.
             end = min(end, time.monotonic() + _PLUG_S)
-        return self.wait(max(0.0, end - time.monotonic())) or self.kill()
+        return self.wait(max(0.0, end - time.monotonic()), on_output) or self.kill()
 
     def kill(self) -> VmEnd:
         """As `base.Vm` has it."""

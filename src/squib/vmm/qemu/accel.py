@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from squib.host.files import cache_home, staging, storage_errors, write_atomic
 from squib.host.follow import Follower
 from squib.host.kvm import KvmDevice
 from squib.host.process import adopt, boot_id
-from squib.model.machine import Accel
+from squib.model.machine import Accel, AccelChoice
 from squib.vmm.qemu.argv import trial_argv
 from squib.vmm.run_dir import make_run_dir
 
@@ -31,14 +30,6 @@ TRIAL_S = 2.5
 
 _FIRST_WORDS = b"Linux version "
 _MAX_KEPT = 32
-
-
-@dataclass(frozen=True, slots=True)
-class AccelChoice:
-    """What to run with, and why, as one sentence for people."""
-
-    accel: Accel
-    reason: str
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,16 +11,14 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import assert_never
 
-from squib.errors import HostError, UsageError
+from squib.errors import UsageError
+from squib.formats import kernel_cmdline
 from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
 from squib.vmm.run_dir import CONSOLE
 
-__all__ = ["MAX_COMMAND_LINE", "QMP_SOCKET", "argv", "kernel_command_line", "trial_argv"]
+__all__ = ["QMP_SOCKET", "argv", "kernel_command_line", "trial_argv"]
 
 QMP_SOCKET = "qmp.sock"
-
-MAX_COMMAND_LINE = 2047
-"""Bytes. COMMAND_LINE_SIZE of x86 is 2,048 with the final NUL (arch/x86/include/asm/setup.h)."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -41,7 +39,7 @@ def argv(config: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | No
     """The whole line, program first, to be run in the machine's folder.
 
     `qmp_fd` is an inherited listening socket; without it QEMU makes `QMP_SOCKET` itself. Raises UsageError for what QEMU
-    cannot express and HostError where the kernel's command line gets too long.
+    cannot express.
     """
     if not _NAME.fullmatch(config.name):
         raise UsageError(
@@ -89,14 +87,8 @@ def trial_argv(kernel: Path, accel: Accel, *, program: Path) -> tuple[str, ...]:
 
 
 def kernel_command_line(config: MachineConfig) -> str:
-    """What the kernel and PID 1 read: what every guest gets, its address, then `config.kernel_args`. Raises HostError."""
-    line = " ".join((*_KERNEL_ARGS, _ip(config.name, config.network), *config.kernel_args))
-    if len(line.encode()) > MAX_COMMAND_LINE:
-        raise HostError(
-            f"the kernel's command line would be {len(line.encode()):,} bytes long; it takes {MAX_COMMAND_LINE:,}",
-            hint="give shorter values to the appliance's keys",
-        )
-    return line
+    """What the kernel and PID 1 read: what every guest gets, its address, then `config.kernel_args`. Raises UsageError."""
+    return kernel_cmdline.join((*_KERNEL_ARGS, _ip(config.name, config.network), *config.kernel_args))
 
 
 def _machine(accel: Accel) -> tuple[str, ...]:
