@@ -114,7 +114,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def _missing_folders(out: Path) -> tuple[Path, ...]:
     """The folders that making `out` will make, the innermost first."""
-    return tuple(folder for folder in (out, *out.parents) if not folder.exists())
+    with storage_errors(out):
+        return tuple(folder for folder in (out, *out.parents) if not folder.exists())
 
 
 def _remove_made(folders: tuple[Path, ...]) -> None:
