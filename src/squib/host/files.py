@@ -67,7 +67,8 @@ def _explain(path: Path, error: OSError) -> SquibError:
 def existing_parent(path: Path) -> Path:
     """The nearest folder at or above `path` that exists."""
     for folder in (path, *path.parents):
-        if folder.is_dir():
+        # Path.is_dir raises where a folder above may not be searched; that is no answer here.
+        if os.path.isdir(folder):  # noqa: PTH112 - see above
             return folder
     return Path("/")
 
