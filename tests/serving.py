@@ -114,10 +114,11 @@ def launch(
     os.write(fd, marshal.dumps(("squib serve", (str(package.parent), str(Path(found.origin).parent.parent)), spec), 2))
     os.lseek(fd, 0, os.SEEK_SET)
     try:
-        return subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-I", "-S", str(package / "guest/launch.py"), str(fd), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(fd,), env={"PATH": os.environ["PATH"]},
             **keywords,  # type: ignore[call-overload]  # the keywords of Popen
         )  # fmt: skip
+        return process
     finally:
         os.close(fd)
