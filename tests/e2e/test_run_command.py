@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -75,12 +76,13 @@ def test_foreground_console_and_sigint(squib: Squib) -> None:
             break
     assert url is not None
     assert re.fullmatch(r'\{ "time": "\d{4}-\d\d-\d\d \d\d:\d\d:\d\d -00:00" \}', ask(int(url[1])))
+    ask(int(url[1]))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "squib.ready" in out
     assert "responding to 1" in out
-    assert out.rstrip().splitlines()[-1].startswith("squib.exit abi=1 status=0 reason=stopped")
+    assert "\nsquib.exit abi=1 status=0 reason=stopped" in out
     assert machines(squib) == []
 
 
@@ -195,13 +197,37 @@ def test_bad_input(squib: Squib, arguments: list[str], status: int, said: str) -
     assert machines(squib) == []
 
 
-def test_too_little_memory_for_the_guest_is_told_with_the_console(squib: Squib) -> None:
-    """More than the kernel's own need, less than the interpreter's: it boots and panics."""
-    done = squib.run("run", "clock", "--detach", "--memory", "72M")
-    assert done.returncode in {64, 70}
-    assert "--memory" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_server_that_dies_is_told_with_the_consoles_tail(squib: Squib, tmp_path: Path) -> None:
+    """More memory than the machine has: the kernel ends the server each time, PID 1 gives up, and squib says so."""
+    (tmp_path / "glutton.py").write_text(
+        "HOARD = bytearray(1 << 30)\nfor at in range(0, 1 << 30, 4096):\n    HOARD[at] = 1\n\ndef answer(request): ...\n"
+    )
+    (tmp_path / "appliance.toml").write_text('name = "glutton"\nserve = "glutton:answer"\n')
+    done = squib.run("run", "--detach")
+    assert done.returncode in {65, 70}, done.stderr
+    assert "squib.exit abi=1" in done.stderr  # the console's tail
+    assert "  try: " in done.stderr
+    assert "Traceback (most" not in done.stderr.partition("  |")[0]
     assert squib.processes() == []
+    assert machines(squib) == []
+
+
+def test_a_kernel_that_panics_is_told_with_the_consoles_tail(squib: Squib, tmp_path: Path) -> None:
+    """An artifact whose disk holds no file-system, with a manifest that says so honestly."""
+    squib.ok("build", "clock", "-o", "out")
+    disk = b"\0" * (1 << 20)
+    (tmp_path / "out/rootfs.ext4").write_bytes(disk)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_bytes())
+    for file in manifest["files"]:
+        if file["name"] == "rootfs.ext4":
+            file["size"], file["sha256"] = len(disk), hashlib.sha256(disk).hexdigest()
+    (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
+    done = squib.run("run", "out", "--detach")
+    assert done.returncode == 70, done.stderr
+    assert "squib: initrd: " in done.stderr
+    assert "Kernel panic" in done.stderr
+    assert "squib build" in done.stderr
+    assert machines(squib) == []
 
 
 def test_show_machine_and_argv_start_nothing(squib: Squib) -> None:

@@ -67,7 +67,11 @@ def _boot_and_ask(running: Running, artifact: Artifact) -> int:
         end = session.stop(STOP_S)
     for failure in result.failures:
         print(f"squib: {failure}", file=sys.stderr)
-    print(f"\nStopped ({end.reason}); nothing is left running. Go on with: squib run {DEFAULT}")
+    if end.status != 0:
+        raise GuestError(
+            f"the machine did not stop as it should: {end.reason}", hint=f"look at its console: squib run {DEFAULT}"
+        )
+    print(f"\nStopped; nothing is left running. Go on with: squib run {DEFAULT}")
     return 0 if result.ok else 1
 
 
@@ -81,7 +85,7 @@ def _table(artifact: Artifact, session: Session, first_answer_s: float) -> None:
             "boot",
             f"{first_answer_s:.2f} s to the first answer; in the guest {session.ready.uptime_ms / 1000:.2f} s until ready",
         ),
-        ("runs in", f"{session.machine.vmm}, {session.machine.accel} ({session.choice.reason})"),
+        ("runs in", f"{session.machine.vmm} by {session.machine.accel}, as said above"),
     )
     for name, value in rows:
         print(f"  {name:8} {value}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
+import threading
 from collections.abc import Iterator
 
 from squib.model.progress import Progress, silent
 
 __all__ = ["progress"]
 
-_QUIET_S = 0.3
+_QUIET_S = 0.5
 """What is done sooner than this is not worth a line."""
 
 
@@ -24,7 +24,8 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
         with _live() as report:
             yield report
     else:
-        yield _plain()
+        with _plain() as report:
+            yield report
 
 
 @contextlib.contextmanager
@@ -46,15 +47,25 @@ def _live() -> Iterator[Progress]:
         yield report
 
 
-def _plain() -> Progress:
-    """A line a step, for logs; steps that follow at once upon another are left out."""
-    last_step, last_time = "", 0.0
+@contextlib.contextmanager
+def _plain() -> Iterator[Progress]:
+    """A line for each step that takes its time, for logs."""
+    step_now = ""
+    timer: threading.Timer | None = None
 
     def report(step: str, _done: float | None) -> None:
-        nonlocal last_step, last_time
-        now = time.monotonic()
-        if step != last_step and now - last_time >= _QUIET_S:
-            print(f"squib: {step}", file=sys.stderr)
-            last_step, last_time = step, now
+        nonlocal step_now, timer
+        if step == step_now:
+            return
+        step_now = step
+        if timer is not None:
+            timer.cancel()
+        timer = threading.Timer(_QUIET_S, print, (f"squib: {step}",), {"file": sys.stderr})
+        timer.daemon = True
+        timer.start()
 
-    return report
+    try:
+        yield report
+    finally:
+        if timer is not None:
+            timer.cancel()
