@@ -44,12 +44,12 @@ def request_line(line: bytes) -> tuple[str, bytes, int]:
     if len(parts) != 3:
         raise Refusal(400, "a request line is a method, a target and a version, one space apart")
     method, target, version = parts
-    if not method or method.translate(None, TOKEN):
+    known = METHODS.get(method)
+    if known is None and (not method or method.translate(None, TOKEN)):
         raise Refusal(400, "the method is not a token")
-    if not target or target.translate(None, TARGET):
+    if target != b"/" and (not target or target.translate(None, TARGET)):
         raise Refusal(400, "the request target has a character that it may not have")
     minor = _minor_version(version)
-    known = METHODS.get(method)
     if known is None:
         raise Refusal(501, "the method is not known")
     if target[0] != 0x2F or known == "CONNECT":  # not origin-form
@@ -94,7 +94,7 @@ def is_host(value: bytes) -> bool:
             return False
         return not port[1:].translate(None, _DIGIT)
     host, colon, port = value.partition(b":")
-    if host.translate(None, _REG_NAME) or port.translate(None, _DIGIT):
+    if host.translate(None, _REG_NAME) or (port and not port.isdigit()):
         return False
     if colon and not host:
         return False

@@ -66,8 +66,6 @@ class HeadReader:
             or len(head) - line_end - 4 > self._limits.header_bytes
             or ends - 2 > self._limits.header_fields
             or head.translate(None, FIELD) != b"\r\n" * ends  # else each CR and each LF is one of a pair
-            or b"\r\n " in head
-            or b"\r\n\t" in head
         ):
             self.check_lines(head[:-2], 0, 0)
             raise Refusal(400, "the request is malformed")
