@@ -81,18 +81,20 @@ def write_artifact(plan: BuildPlan, out: Path, report: Progress) -> Artifact:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """The artifact in `folder`. Raises MissingError, ApplianceError where a file is missing or has not its size."""
+    """The artifact in `folder`, each file compared with its digest. Raises MissingError, ApplianceError."""
     found = Artifact(folder, manifest.decode(_read(folder / MANIFEST), folder))
-    sizes = {file.name: file.size for file in found.manifest.files}
+    again = f"build the appliance again: squib build -o {folder}"
+    if found.manifest.abi != guest_spec.ABI:
+        raise ApplianceError(
+            f"{folder} speaks version {found.manifest.abi} of the guest ABI, this squib {guest_spec.ABI}", hint=again
+        )
+    records = {file.name: file for file in found.manifest.files}
     for name in (INITRD, ROOTFS, VMLINUX):
         path = folder / name
         if not path.is_file():
-            raise MissingError(f"{path} is not there", hint=f"build the appliance again: squib build -o {folder}")
-        if path.stat().st_size != sizes.get(name):
-            raise ApplianceError(
-                f"{path} is not the file that {MANIFEST} tells of: {path.stat().st_size} bytes, not {sizes.get(name)}",
-                hint=f"build the appliance again: squib build -o {folder}",
-            )
+            raise MissingError(f"{path} is not there", hint=again)
+        if name not in records or _record(name, _read(path)) != records[name]:
+            raise ApplianceError(f"{path} is not the file that {MANIFEST} tells of: it was changed or damaged", hint=again)
     return found
 
 

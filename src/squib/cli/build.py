@@ -8,8 +8,9 @@ import click
 
 from squib.cli.progress import progress
 from squib.cli.show_tree import show_tree
+from squib.cli.table import print_table
 from squib.host.appliances import find_appliance
-from squib.model.image import Artifact
+from squib.model.image import MANIFEST, Artifact
 from squib.model.units import format_bytes
 from squib.wiring import house
 
@@ -61,6 +62,6 @@ def build(
 
 
 def _summary(artifact: Artifact) -> None:
-    for file in artifact.manifest.files:
-        print(f"{artifact.folder / file.name}  {format_bytes(file.size)}  sha256:{file.sha256}")
-    print(f"{artifact.folder / 'manifest.json'}")
+    rows = [(str(artifact.folder / file.name), format_bytes(file.size), file.sha256[:16]) for file in artifact.manifest.files]
+    print_table(("FILE", "SIZE", "SHA256"), rows)
+    print(f"\nEvery file and every input, with its whole digest: {artifact.folder / MANIFEST}")
