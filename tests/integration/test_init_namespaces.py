@@ -34,7 +34,8 @@ NO_CAPABILITY = "0" * 16
 
 APPS = {
     "clock": "from squib.guest.clock import answer\n",
-    "crashing": "raise RuntimeError('this appliance never starts')\n",
+    "crashing": "import os\nos._exit(3)\n",
+    "broken": "raise RuntimeError('this appliance never starts')\n",
     "halfline": "import os\nos.write(2, b'half a line')\nos._exit(3)\n",
     "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import answer\n"),
     "orphaning": (
@@ -262,12 +263,19 @@ def test_a_killed_server_comes_back_and_no_connection_is_refused(boot: Boot) -> 
     assert machine.server != first
 
 
+def test_an_appliance_that_cannot_be_loaded_is_not_tried_again(boot: Boot) -> None:
+    machine = boot("broken")
+    machine.line("squib.boot")
+    assert machine.line("squib.") == "squib.exit abi=1 status=65 reason=appliance"
+    assert machine.ended() == -signal.SIGHUP
+
+
 def test_a_server_that_keeps_crashing_is_given_up(boot: Boot) -> None:
     machine = boot("crashing")
     machine.line("squib.boot")
     for attempt, delay_ms in ((1, 100), (2, 200), (3, 400), (4, 800)):
         line = machine.line("squib.")
-        assert line.startswith(f"squib.restart abi=1 attempt={attempt} delay_ms={delay_ms} cause=exit:")
+        assert line.startswith(f"squib.restart abi=1 attempt={attempt} delay_ms={delay_ms} cause=exit:3")
     assert machine.line("squib.") == "squib.exit abi=1 status=70 reason=crashed"
     assert machine.ended() == -signal.SIGHUP
 
