@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from squib.build.artifact import BuildPlan, open_artifact, plan_artifact, write_artifact
 from squib.build.kernels import KernelSource
 from squib.host.appliances import find_appliance
-from squib.host.files import publish, staging
+from squib.host.files import publish, staging, storage_errors
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
 from squib.model.progress import Progress
 
 __all__ = ["Building"]
 
-_KEPT_S = 24 * 3600
-"""How long a cached artifact stays that no machine uses: a day."""
+_KEPT_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,14 @@ class Building:
             digest = hashlib.sha256((folder / "artifact" / MANIFEST).read_bytes()).hexdigest()[:16]
             final = self.cache / f"{appliance.name}-{digest}"
             publish(folder / "artifact", final)
+        with storage_errors(final):
+            os.utime(final)
+        self._prune()
         return open_artifact(final)
 
-    def prune(self, is_used: Callable[[Path], bool]) -> None:
-        """Removes cached artifacts that nobody used for a day."""
-        for folder in self.cache.iterdir() if self.cache.is_dir() else ():
-            if time.time() - folder.stat().st_mtime > _KEPT_S and not is_used(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+    def _prune(self) -> None:
+        """Removes what no run asked for in a week. A machine that runs keeps its open files, so it does not mind."""
+        for folder in self.cache.iterdir():
+            with contextlib.suppress(OSError):  # somebody else was quicker
+                if time.time() - folder.stat().st_mtime > _KEPT_S:
+                    shutil.rmtree(folder)

@@ -11,9 +11,9 @@ from pathlib import Path
 from squib.build import kernel_cache
 from squib.build.kernel_modules import read_builtin, select_modules
 from squib.build.kernels import Kernel
-from squib.errors import MissingError
+from squib.errors import ApplianceError, MissingError
 from squib.formats.kernel_module import KernelModule, module_name
-from squib.formats.linux_image import read_kernel
+from squib.formats.linux_image import KernelImage, read_kernel
 from squib.host.files import storage_errors
 from squib.model.image import InputRecord
 from squib.model.progress import Progress
@@ -38,7 +38,7 @@ class FileKernel:
         digest = kernel_cache.sha256_hex(data)
         key = f"file-{digest}"
         cached = kernel_cache.load(key)
-        image = read_kernel(data) if cached is None else kernel_cache.image(cached)
+        image = self._image(data) if cached is None else kernel_cache.image(cached)
         folder = self._modules_folder(image.release)
         modules = () if folder is None else _select(folder, image.release, progress)
         inputs = (
@@ -48,6 +48,12 @@ class FileKernel:
         if cached is not None and cached.inputs == inputs:
             return cached
         return kernel_cache.store(key, image, modules, source=f"the file {self.kernel.name}", inputs=inputs)
+
+    def _image(self, data: bytes) -> KernelImage:
+        try:
+            return read_kernel(data)
+        except ApplianceError as error:
+            raise ApplianceError(f"{self.kernel}: {error}", hint=error.hint) from error
 
     def _modules_folder(self, release: str) -> Path | None:
         if self.modules is None:

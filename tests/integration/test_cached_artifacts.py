@@ -1,0 +1,62 @@
+"""Artifacts for runs are cached by content, kept while they are used, and go after a week."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from squib.app import building
+from squib.app.building import Building
+from squib.build.kernels import Kernel
+from squib.errors import ApplianceError
+from squib.model.image import FileRecord, KernelRecord
+from squib.model.progress import Progress, silent
+
+
+class StandIn:
+    """A kernel source whose kernel is a few bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.write_bytes(b"kernel")
+
+    def obtain(self, progress: Progress) -> Kernel:
+        progress("nothing to do", None)
+        record = FileRecord("vmlinux", 6, hashlib.sha256(b"kernel").hexdigest())
+        return Kernel(self._path, record, KernelRecord("6.1", "a stand-in", 64), (), ())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Building:
+    return Building(StandIn(tmp_path / "vmlinux"), tmp_path / "cache")
+
+
+def test_the_same_appliance_is_one_folder(house: Building, tmp_path: Path) -> None:
+    first = house.artifact("clock", tmp_path, silent)
+    again = house.artifact("clock", tmp_path, silent)
+    assert first.folder == again.folder
+    assert [folder.name for folder in house.cache.iterdir()] == [first.folder.name]
+
+
+def test_what_nobody_used_for_a_week_goes(house: Building, tmp_path: Path) -> None:
+    old, new = house.cache / "old-1", house.cache / "new-1"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, time.time() - building._KEPT_S - 60))
+    used = house.artifact("clock", tmp_path, silent)
+    os.utime(used.folder, (0, 0))
+    house.artifact("clock", tmp_path, silent)
+    assert sorted(folder.name for folder in house.cache.iterdir()) == ["new-1", used.folder.name]
+
+
+def test_a_named_artifact_is_compared_with_its_digests(house: Building, tmp_path: Path) -> None:
+    made = house.artifact("clock", tmp_path, silent)
+    data = bytearray(made.rootfs.read_bytes())
+    data[5000] ^= 1
+    made.rootfs.write_bytes(data)
+    with pytest.raises(ApplianceError, match=r"rootfs\.ext4 is not the file that manifest\.json tells of"):
+        house.artifact(str(made.folder), tmp_path, silent)
