@@ -258,3 +258,51 @@ def test_demo(squib: Squib) -> None:
     for word in ("image", "memory", "boot", "tcg", "because"):
         assert word in said.lower()
     assert machines(squib) == []
+
+
+def test_a_missing_qemu_is_named_with_its_package(squib: Squib, tmp_path: Path) -> None:
+    squib.ok("build", "clock", "-o", "out")
+    script = (
+        "import squib.host.command as c; c._ADMIN_FOLDERS = (); import sys; sys.argv = ['squib', 'run', 'out'];"
+        "from squib.__main__ import main; main()"
+    )
+    done = Squib((squib.command[0], "-c", script), squib.home, extra={"PATH": "/nowhere"}).run()
+    assert done.returncode == 69
+    assert "qemu-system-x86_64 is not installed" in done.stderr
+    assert "apt-get install qemu-system-x86" in done.stderr
+    assert machines(squib) == []
+
+
+@pytest.mark.root
+def test_a_privileged_port_as_a_plain_user(plain_user: Squib) -> None:
+    """In a network namespace of its own, whose first unprivileged port is 1024 whatever the host's is."""
+    unshare = (
+        "unshare",
+        "--net",
+        "--",
+        "sh",
+        "-c",
+        'ip link set lo up 2>/dev/null; echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start; exec "$@"',
+        "sh",
+    )
+    there = Squib(plain_user.command, plain_user.home, extra=plain_user.extra, prefix=(*unshare, *plain_user.prefix))
+    done = there.run("run", "clock", "--detach", "--publish", "80:80")
+    assert done.returncode == 77, done.stderr
+    assert ":80" in done.stderr
+    assert "  try: " in done.stderr
+
+
+def test_a_full_disk_of_state_is_told(squib: Squib, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file-system needs root")
+    small = tmp_path / "state"
+    small.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        (small / "ballast").write_bytes(b"x" * 60 * 1024)
+        done = squib.run("run", "clock", "--detach")
+        assert done.returncode == 74, done.stderr
+        assert "no space left" in done.stderr
+        assert squib.processes() == []
+    finally:
+        subprocess.run(["umount", small], check=True)
