@@ -108,7 +108,7 @@ BAD = {
     "absolute-form with user": (400, "GET http://u@h/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     "absolute-form without Host": (400, "GET http://a/ HTTP/1.1\r\n\r\n"),
     "CONNECT": (405, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"),
-    "CONNECT without a port": (400, "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "CONNECT without a port": (405, "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n"),
     "HTTP/0.9 as it was": (400, "GET /\r\n"),
     "HTTP/0.9": (505, "GET / HTTP/0.9\r\nHost: x\r\n\r\n"),
     "HTTP/2.0": (505, "GET / HTTP/2.0\r\nHost: x\r\n\r\n"),

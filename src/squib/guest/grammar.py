@@ -22,7 +22,7 @@ METHODS = {
     for name in (
         "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
         "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY",
-        "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "REBIND", "REPORT",
+        "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT",
         "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
     )
 }  # fmt: skip
@@ -70,11 +70,8 @@ def _minor_version(version: bytes) -> int:
 
 
 def _other_form(method: str, target: bytes) -> None:
-    """Authority-form, asterisk-form and absolute-form (RFC 9112 §3.2)."""
+    """Asterisk-form and absolute-form (RFC 9112 §3.2); CONNECT, and so authority-form, is not allowed whatever it names."""
     if method == "CONNECT":
-        host, colon, port = target.rpartition(b":")
-        if not colon or not port.isdigit() or not host or not is_host(host):
-            raise Refusal(400, "CONNECT names a host and a port")
         raise Refusal(405, "this is no proxy")
     if target == b"*":
         if method != "OPTIONS":
