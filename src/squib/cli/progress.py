@@ -1,4 +1,4 @@
-"""Progress for people: one live line on a terminal, plain lines elsewhere, nothing where nobody asked."""
+"""Progress for people: one live line on a terminal, plain lines elsewhere (also on a dumb one), nothing where nobody asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from squib.cli.terminal import styled
 from squib.model.progress import Progress, silent
 
 __all__ = ["progress"]
@@ -20,7 +21,7 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
     """A Progress that writes to standard error while the context lasts."""
     if quiet:
         yield silent
-    elif sys.stderr.isatty():
+    elif styled(sys.stderr):
         with _live() as report:
             yield report
     else:
