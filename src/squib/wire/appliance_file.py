@@ -5,10 +5,8 @@ Strict: an unknown key is an error. Every error names file, line and key, what w
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -24,6 +22,7 @@ from squib.model.appliance import (
     Value,
 )
 from squib.model.units import parse_mem_size_mib
+from squib.wire.appliance_tables import MODULE, NAME, SERVE, ApplianceFile, ImageTable, KeyTable, MachineTable, NetworkTable
 from squib.wire.toml_source import KeyPath, TomlSource, descend
 
 __all__ = ["APPLIANCE_TOML", "PYPROJECT_TOML", "decode", "has_table"]
@@ -31,51 +30,6 @@ __all__ = ["APPLIANCE_TOML", "PYPROJECT_TOML", "decode", "has_table"]
 APPLIANCE_TOML = "appliance.toml"
 PYPROJECT_TOML = "pyproject.toml"
 _PYPROJECT_TABLE = ("tool", "squib")
-
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_SERVE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
-_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-
-
-class KeyTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`[keys.NAME]`."""
-
-    type: Literal["bool", "int", "port", "string"]
-    default: bool | int | str
-    doc: str = ""
-
-
-class MachineTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`[machine]`."""
-
-    memory: str = "128M"
-    vcpus: int = 1
-
-
-class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`[network]`."""
-
-    ports: tuple[int, ...] | None = None
-    outbound: bool = False
-
-
-class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`[image]`."""
-
-    include: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-
-
-class ApplianceFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole file."""
-
-    name: str
-    serve: str
-    summary: str = ""
-    keys: dict[str, KeyTable] = {}
-    machine: MachineTable = MachineTable()
-    network: NetworkTable = NetworkTable()
-    image: ImageTable = ImageTable()
 
 
 def has_table(text: str) -> bool:
@@ -102,11 +56,11 @@ def decode(text: str, path: Path) -> Appliance:
 
 
 def _appliance(source: TomlSource, file: ApplianceFile) -> Appliance:
-    if not _NAME.fullmatch(file.name):
+    if not NAME.fullmatch(file.name):
         raise source.error(
             ("name",), f"{file.name!r} is no name: expected a lower-case letter, then letters, digits or -, at most 32"
         )
-    if not _SERVE.fullmatch(file.serve):
+    if not SERVE.fullmatch(file.serve):
         raise source.error(
             ("serve",), f'{file.serve!r} is not what to serve: expected "MODULE:FUNCTION", for example "app:answer"'
         )
@@ -127,7 +81,7 @@ def _appliance(source: TomlSource, file: ApplianceFile) -> Appliance:
 
 def _key(source: TomlSource, name: str, table: KeyTable) -> Key:
     at: KeyPath = ("keys", name)
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise source.error(at, "no name for a key: expected a lower-case letter, then letters, digits or -, at most 32")
     if name in RESERVED_KEY_NAMES:
         raise source.error(at, f"squib's own option --{name} has this name", hint="give the key another name")
@@ -183,6 +137,6 @@ def _image(source: TomlSource, table: ImageTable) -> ImageSettings:
         if not path or path.startswith("/") or ".." in path.split("/"):
             raise source.error(("image", "include"), f"{path!r}: expected a path below the appliance's folder")
     for module in table.modules:
-        if not _MODULE.fullmatch(module):
+        if not MODULE.fullmatch(module):
             raise source.error(("image", "modules"), f"{module!r}: expected the name of a Python module")
     return ImageSettings(table.include, table.modules)

@@ -1,0 +1,112 @@
+"""The tables of the appliance file as they are written: every key with its type, its default and what it means.
+
+msgspec checks types, required keys and unknown ones. What else must hold (`extra_json_schema`) is said here for editors and
+checked by `appliance_file`, whose words are better; a test holds both to the same files.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from squib.model.appliance import RESERVED_KEY_NAMES
+
+__all__ = [
+    "MODULE",
+    "NAME",
+    "SERVE",
+    "ApplianceFile",
+    "ImageTable",
+    "KeyTable",
+    "MachineTable",
+    "NetworkTable",
+    "means",
+    "whole",
+]
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+SERVE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
+MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+_LINE = "^[^\\x00-\\x1f\\x7f]*$"
+_MEMORY = r"^\s*[1-9][0-9]{0,8}([Mm]|[Gg])([Ii]?[Bb])?\s*$"
+_BELOW = r"^(?!/)(?!(.*/)?\.\.(/|$)).+$"
+_PORT = {"minimum": 1, "maximum": 65535}
+
+
+def means(description: str, **schema: object) -> msgspec.Meta:
+    """What a key means, and what JSON Schema says beyond its type. Nothing of it is checked by msgspec."""
+    return msgspec.Meta(description=description, extra_json_schema=schema)
+
+
+def whole(pattern: re.Pattern[str]) -> str:
+    """`pattern` for a whole value, as JSON Schema writes it (ECMA-262)."""
+    return f"^(?:{pattern.pattern})$"
+
+
+class KeyTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An option of the appliance's own: `--NAME` of `squib serve` and `squib run`, `SQUIB_NAME` in the environment."""
+
+    type: Annotated[Literal["bool", "int", "port", "string"], means("The type of its values.")]
+    default: Annotated[bool | int | str, means("Its value where nobody sets it; of its type.")]
+    doc: Annotated[str, means("One line, shown by --help.", pattern=_LINE)] = ""
+
+
+class MachineTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The virtual machine that the appliance asks for."""
+
+    memory: Annotated[str, means('The guest\'s memory, as in "128M" or "1G".', pattern=_MEMORY)] = "128M"
+    vcpus: Annotated[int, means("The guest's processors, 1 to 32.", minimum=1, maximum=32)] = 1
+
+
+class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What reaches the guest, and what the guest reaches."""
+
+    ports: (
+        Annotated[
+            tuple[Annotated[int, means("A TCP port.", **_PORT)], ...],
+            means("The guest's TCP ports to publish. Without it, the port key's default.", uniqueItems=True),
+        ]
+        | None
+    ) = None
+    outbound: Annotated[bool, means("Whether the guest may open connections to the host and beyond.")] = False
+
+
+class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What goes into the image beside what is found by itself."""
+
+    include: Annotated[
+        tuple[Annotated[str, means("A path below the appliance's folder.", pattern=_BELOW)], ...],
+        means("Files and folders below the appliance's folder that go into the image as well."),
+    ] = ()
+    modules: Annotated[
+        tuple[Annotated[str, means("The name of a Python module.", pattern=whole(MODULE))], ...],
+        means("Python modules that go in although no import statement leads to them."),
+    ] = ()
+
+
+_KEYS = means(
+    "Options of the appliance's own, by name.",
+    propertyNames={"pattern": whole(NAME), "not": {"enum": sorted(RESERVED_KEY_NAMES)}},
+    # The server listens on the key `port`.
+    properties={"port": {"$ref": "#/$defs/KeyTable", "properties": {"type": {"const": "port"}}}},
+)
+
+
+class ApplianceFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An appliance: what squib builds into an image, serves and runs."""
+
+    name: Annotated[
+        str,
+        means(
+            "Names machines, the guest's host name and its messages: a-z, then a-z, 0-9 or -, at most 32.", pattern=whole(NAME)
+        ),
+    ]
+    serve: Annotated[str, means('"MODULE:FUNCTION", called once for each request.', pattern=whole(SERVE))]
+    summary: Annotated[str, means("One line, shown by --help.", pattern=_LINE)] = ""
+    keys: Annotated[dict[str, KeyTable], _KEYS] = {}
+    machine: MachineTable = MachineTable()
+    network: NetworkTable = NetworkTable()
+    image: ImageTable = ImageTable()
