@@ -43,10 +43,11 @@ class HandlerProblem(Exception):  # noqa: N818 - what the guest reports are prob
 
 def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, str] = os.environ) -> int:
     """The plain process; `argv` are the arguments behind `command`. Gives the exit status."""
+    _open_standard_descriptors()
     try:
         options = command_line.parse(spec, argv, environ, command)
     except command_line.UsageProblem as problem:
-        sys.stderr.write(f"{problem}\n")
+        _say(str(problem))
         return EXIT_USAGE
     if options.help is not None:
         from squib.guest import manpage
@@ -55,7 +56,7 @@ def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, st
     try:
         sockets = listening.open_listeners(options)
     except listening.ListenError as problem:
-        sys.stderr.write(f"{spec.name}: {problem}\n")
+        _say(f"{spec.name}: {problem}")
         return _LISTEN_EXITS.get(problem.errno, EXIT_SYSTEM)
     try:
         return run_server(spec, options, sockets, lambda: None)
@@ -118,6 +119,20 @@ def _log_problem(log: Log, problem: HandlerProblem) -> None:
 
         for line in traceback.format_exception(problem.__cause__):
             log.add(4, line)
+
+
+def _open_standard_descriptors() -> None:
+    """Whoever started this may have closed them; no socket may come to stand where the log is written."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gives the least free number: `fd`
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:  # None: it was closed at the start
+        sys.stderr.write(f"{text}\n")
 
 
 def _remove(path: str) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _ACCEPTS_A_TURN = 64
+_READS_A_LAST_TURN = 16
 _PAUSE_S = 0.5  # how long no connection is accepted when there is no descriptor or memory for it
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -70,7 +71,8 @@ class Server:
         self._count = 0
         self._accepting = False
         self._paused_until = 0.0
-        self._stops = 0
+        self._stops = 0  # changes between any two bytecodes
+        self._stopping = False  # changes between two turns
         self._stop_by = 0.0
 
     def request_stop(self) -> None:
@@ -110,7 +112,8 @@ class Server:
             unfinished, self._unfinished = self._unfinished, []
             for connection in unfinished:
                 connection.unfinished = False
-                self._process(connection)
+                if connection.fd >= 0:
+                    self._process(connection)
         connections = self._connections
         for fd, mask in events:
             connection_or_none = connections.get(fd)
@@ -136,20 +139,21 @@ class Server:
 
     # Accepting
 
-    def _accept(self, listener: socket) -> None:
+    def _accept(self, listener: socket) -> bool:
+        """Whether more may wait."""
         for _ in range(_ACCEPTS_A_TURN):
             if len(self._connections) >= self._limits.connections:
                 self._stop_accepting()
-                return
+                return False
             try:
                 # What socket.accept is made of, without its imports; typeshed does not list it.
                 fd, _address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:
-                return
+                return False
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
-                    return
+                    return False
                 continue  # this one client is gone (accept(2): ECONNABORTED, EPROTO …)
             os.set_blocking(fd, False)
             self._count += 1
@@ -157,6 +161,7 @@ class Server:
             self._connections[fd] = connection
             self._epoll.register(fd, _IN)
             self._wheel.set(connection, self._now + self._limits.head_s)
+        return True
 
     def _pause(self, error: OSError) -> None:
         """A listener that cannot be accepted from stays readable: watching it would spin."""
@@ -196,9 +201,9 @@ class Server:
 
     def _process(self, connection: Connection) -> None:
         """Answers what has come in whole, in order, in one write."""
-        if connection.fd not in self._connections or connection.out or connection.closing:
+        if connection.fd < 0 or connection.out or connection.closing:
             return
-        if self._stops:
+        if self._stopping:
             self._process_last(connection)
             return
         http = connection.http
@@ -225,16 +230,34 @@ class Server:
     def _process_last(self, connection: Connection) -> None:
         """While stopping: all that was received is answered, and the last answer says that the connection ends."""
         http = connection.http
-        events = []
-        while (event := http.next()) is not None:
-            events.append(event)
-        if not events:
+        pieces: list[bytes] = []
+        held: http1.Event | None = None
+        size = reads = 0
+        more = True
+        while more and size < self._limits.output_bytes and reads < _READS_A_LAST_TURN:
+            event = http.next()
+            if event is not None:
+                if held is not None:
+                    pieces.append(self._out_for(connection, held, keep_alive=True))
+                    size += len(pieces[-1])
+                held = event
+                continue
+            data = None if connection.ended or http.phase == http1.CLOSED else connection.read()
+            connection.ended = connection.ended or data == b""
+            reads += 1
+            more = bool(data)
+            http.feed(data or b"")
+        last = not more and http.phase in (http1.IDLE, http1.CLOSED)
+        if held is not None:
+            pieces.append(self._out_for(connection, held, keep_alive=not last))
+            connection.closing = connection.closing or last
+        if more:
+            connection.unfinished = True
+            self._unfinished.append(connection)
+        if pieces:
+            self._send(connection, b"".join(pieces))
+        elif not more:
             self._wait(connection)
-            return
-        last = events[-1] if http.phase in (http1.IDLE, http1.CLOSED) else None
-        pieces = [self._out_for(connection, event, keep_alive=event is not last) for event in events]
-        connection.closing = connection.closing or last is not None
-        self._send(connection, b"".join(pieces))
 
     def _out_for(self, connection: Connection, event: http1.Event, *, keep_alive: bool) -> bytes:
         if isinstance(event, Head):
@@ -283,7 +306,7 @@ class Server:
             self._close(connection)
             return
         self._after_write(connection)
-        if connection.fd in self._connections and not connection.out:
+        if not connection.out:
             self._process(connection)
 
     def _after_write(self, connection: Connection) -> None:
@@ -306,7 +329,7 @@ class Server:
         """Sets the deadline for what the client has to do next."""
         phase = connection.http.phase
         if phase == http1.IDLE:
-            if self._stops:
+            if self._stopping and not connection.unfinished:
                 self._close(connection)
                 return
             self._wheel.set(connection, self._now + self._limits.idle_s)
@@ -325,7 +348,8 @@ class Server:
             return
         self._wheel.forget(connection)
         os.close(connection.fd)
-        if not self._accepting and not self._stops:
+        connection.fd = -1  # the next client may have the number
+        if not self._accepting and not self._stopping:
             self._accept_again()
 
     # Time
@@ -334,7 +358,7 @@ class Server:
         for connection in self._wheel.due(self._now):
             if isinstance(connection, Connection):
                 self._time_out(connection)
-        if self._accepting or self._stops or self._now < self._paused_until:
+        if self._accepting or self._stopping or self._now < self._paused_until:
             return
         if len(self._connections) < self._limits.connections:
             self._accept_again()
@@ -350,18 +374,16 @@ class Server:
 
     def _begin_stop(self) -> None:
         self._stop_by = self._now + self._limits.stop_s
-        if self._accepting:
-            for listener in self._listeners.values():
-                self._accept(listener)  # closing a listener resets who waits in its backlog
+        for listener in self._listeners.values():
+            while self._accepting and self._accept(listener):
+                pass  # closing a listener resets who waits in its backlog
+        self._stopping = True
         self._stop_accepting()
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
         for connection in list(self._connections.values()):
-            if not connection.out and not connection.lingering:
-                self._readable(connection)  # a request may have come in since this turn's events
-        for connection in list(self._connections.values()):
-            self._process(connection)  # closes what is idle
+            self._process(connection)  # answers what has come in since this turn's events, and closes what is idle
         self._logs.flush()
 
     def _close_all(self) -> None:
