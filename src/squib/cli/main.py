@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
     "rm": ("squib.cli.rm:rm", "Remove microVMs that have ended, with their logs."),
     "run": ("squib.cli.run:run", "Boot an appliance in a microVM."),
+    "schema": ("squib.cli.schema:schema", "Print the JSON Schema of the appliance file."),
     "serve": ("squib.cli.serve_help:serve", "Serve an appliance as a plain process."),
     "stop": ("squib.cli.stop:stop", "Stop microVMs gracefully."),
 }

@@ -39,9 +39,9 @@ def _without_null(node: Any) -> Any:
         return [_without_null(part) for part in node if part != {"type": "null"}]
     if not isinstance(node, dict):
         return node
-    kept = {name: _without_null(value) for name, value in node.items() if not _no_default(name, value)}
+    kept = {
+        name: {key: _without_null(child) for key, child in value.items()} if name == "properties" else _without_null(value)
+        for name, value in node.items()
+        if name != "default" or not (value is None or isinstance(value, dict))
+    }
     return kept["anyOf"][0] if list(kept) == ["anyOf"] and len(kept["anyOf"]) == 1 else kept
-
-
-def _no_default(name: str, value: object) -> bool:
-    return name == "default" and (value is None or (isinstance(value, dict) and "type" not in value))
