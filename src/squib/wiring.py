@@ -62,7 +62,7 @@ class House:
         from squib.store import Store
 
         with Store() as store:
-            yield Running(store, _qemu, _choose)
+            yield Running(store, _qemu, _choose, _open_artifact)
 
     def _building(self) -> Building:
         from squib.app.building import Building
@@ -94,6 +94,12 @@ def _qemu(accel: Accel) -> Vmm:
     from squib.vmm.qemu.launch import PACKAGE, PROGRAM, Qemu
 
     return Qemu(command.find(PROGRAM, package=PACKAGE), accel)
+
+
+def _open_artifact(folder: Path) -> Artifact:
+    from squib.build.artifact import open_artifact
+
+    return open_artifact(folder)
 
 
 def _choose(wanted: Accel | None, kernel: Path, kernel_sha256: str) -> AccelChoice:

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from squib import store as store_module
 from squib.errors import MissingError, PermissionDeniedError, SquibError, StorageError, TakenError
 from squib.host import ports
 from squib.host.process import ProcessIdentity, boot_id, myself
 from squib.model.machine import Accel, PortForward, VmState
 from squib.model.run import LOOPBACK, Publish
-from squib.store import SCHEMA_VERSION, Reservation, Store
+from squib.store import SCHEMA_VERSION, Reservation, Store, database, leases
 
 WISH = Reservation(
     name=None,
@@ -49,7 +48,8 @@ def test_the_life_of_a_machine(store: Store) -> None:
     store.started(machine.id, process)
     store.ready(machine.id)
     store.detached(machine.id)
-    assert store.get("clock") == replace(machine, state=VmState.RUNNING, owner=None, process=process)
+    running = store.get("clock")
+    assert running == replace(machine, state=VmState.RUNNING, owner=None, process=process, ready_ms=running.ready_ms)
     assert not store.get("clock").over
     store.stopping(machine.id)
     assert store.get("clock").state is VmState.STOPPING
@@ -109,9 +109,9 @@ def test_a_port_that_another_program_has(store: Store) -> None:
 
 def test_any_port(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     wish = replace(WISH, publish=(Publish(LOOPBACK, 0, 80), Publish(LOOPBACK, 0, 81)))
-    monkeypatch.setattr(store_module, "_HTTP_HOST_PORT", ports.choose(LOOPBACK))
+    monkeypatch.setattr(leases, "_HTTP_HOST_PORT", ports.choose(LOOPBACK))
     taken = [forward.host_port for _ in range(5) for forward in store.reserve(wish).forwards]
-    assert taken[0] == store_module._HTTP_HOST_PORT
+    assert taken[0] == leases._HTTP_HOST_PORT
     assert len(set(taken)) == 10
     assert 0 not in taken
 
@@ -138,13 +138,13 @@ def test_a_newer_squib_was_here(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_BUSY_S", 0.05)
+def test_a_lock_that_is_never_given_back(tmp_path: Path) -> None:
     Store(tmp_path).close()
     holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StorageError, match="locked by another squib"):
-        Store(tmp_path)
+    with pytest.raises(StorageError, match=r"locked by another program for over 0\.05 s") as caught:
+        Store(tmp_path, busy_s=0.05)
+    assert "fuser -v" in caught.value.hint
     holder.close()
 
 
@@ -173,13 +173,13 @@ def test_a_file_that_may_not_be_written(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError) as caught:
         reader.execute("CREATE TABLE x (y)")
     reader.close()
-    error = store_module._explain(path, caught.value)
+    error = database.explain(path, caught.value)
     assert isinstance(error, PermissionDeniedError)
     assert "ls -ld" in error.hint
 
 
 def test_an_unknown_trouble_is_still_one_of_ours(tmp_path: Path) -> None:
-    assert isinstance(store_module._explain(tmp_path, sqlite3.OperationalError("odd")), SquibError)
+    assert isinstance(database.explain(tmp_path, sqlite3.OperationalError("odd")), SquibError)
 
 
 def test_closed_by_leaving(tmp_path: Path) -> None:

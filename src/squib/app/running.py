@@ -1,27 +1,34 @@
-"""Starting a machine, owning it while it starts, letting it go or ending it; and stopping and removing it by name.
+"""Starting a machine, owning it while it starts, and letting it go; and starting one again as it was.
 
-`started` owns what it makes: leave it by any exception and the machine, its folder, its name and its ports are gone.
+`started` owns what it makes: leave it by any exception and the machine, its folder, its name and its ports are gone. `restart`
+owns a machine that was there before: leave it by any exception and the machine has ended, and its console and what it was
+started with are still there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from squib.app.ending import Ending
 from squib.app.events import RunEvents
-from squib.errors import MissingError, TakenError
+from squib.errors import ApplianceError, MissingError, SquibError, TakenError
 from squib.formats.console_lines import Ready
-from squib.model.image import VMLINUX, Artifact
-from squib.model.machine import Accel, AccelChoice, MachineConfig, VmState
-from squib.model.run import RunSpec
+from squib.host.files import storage_errors
+from squib.model.image import MANIFEST, ROOTFS, VMLINUX, Artifact
+from squib.model.machine import Accel, AccelChoice, EndedBy, MachineConfig
+from squib.model.run import Publish, RunSpec
 from squib.store import Machine, Reservation, Store
 from squib.vmm.base import OnOutput, Vm, VmEnd, Vmm
 from squib.vmm.plan import machine_config, publications, with_lease
+from squib.vmm.process_vm import last_words
 from squib.vmm.reconcile import Cleaned, reconcile
-from squib.vmm.run_dir import clear_run_dir
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir
+from squib.wire import run_spec
 
 __all__ = ["Running", "Session", "artifact_digest"]
 
@@ -46,7 +53,8 @@ class Session:
 
     def stop(self, timeout: float, on_output: OnOutput | None = None) -> VmEnd:
         """Asks it to stop, and ends it after `timeout` seconds."""
-        self._store.stopping(self.machine.id)
+        with contextlib.suppress(SquibError):  # a full disk must not keep it from being stopped; or somebody removed it
+            self._store.stopping(self.machine.id)
         return self.vm.stop(timeout, on_output)
 
 
@@ -56,12 +64,32 @@ def artifact_digest(artifact: Artifact) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What will be booted, how, and by whom; nothing exists yet."""
+
+    artifact: Artifact
+    spec: RunSpec
+    config: MachineConfig
+    choice: AccelChoice
+    vmm: Vmm
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
-    """`vmm_for` gives the VMM for a way to accelerate; `choose` says which way works here for a kernel, and why."""
+    """`vmm_for` gives the VMM for a way to accelerate; `choose` says which way works here for a kernel, and why.
+
+    `open_artifact` reads and checks the artifact in a folder.
+    """
 
     store: Store
     vmm_for: Callable[[Accel], Vmm]
     choose: Callable[[Accel | None, Path, str], AccelChoice]
+    open_artifact: Callable[[Path], Artifact]
+
+    @property
+    def ending(self) -> Ending:
+        """The other half: stop, wait, remove."""
+        return Ending(self.store, self.vmm_for)
 
     def clean(self) -> tuple[Cleaned, ...]:
         """Sets right what a crash left behind."""
@@ -75,63 +103,102 @@ class Running:
     @contextlib.contextmanager
     def started(self, artifact: Artifact, spec: RunSpec, events: RunEvents) -> Iterator[Session]:
         """Boots `artifact` and waits until it serves. On exit it is ended and forgotten, unless it was detached."""
-        planned = self.plan(artifact, spec)
-        choice = self.choose(spec.accel, artifact.vmlinux, artifact_digest(artifact))
-        vmm = self.vmm_for(choice.accel)
-        machine = self.store.reserve(_reservation(artifact, spec, planned, vmm.name, choice.accel))
+        prepared = self._prepare(artifact, spec)
+        machine = self.store.reserve(_reservation(prepared))
         session: Session | None = None
         try:
-            config = with_lease(planned, machine.name, machine.forwards)
-            events.chosen(machine, choice)
-            begin = time.monotonic()
-            with vmm.launch(config, machine.run_dir) as vm:
-                self.store.started(machine.id, vm.identity)
-                ready = vm.wait_ready(spec.ready_timeout_s, events.output)
-                self.store.ready(machine.id)
-                session = Session(machine, config, choice, vm, ready, time.monotonic() - begin, self.store)
+            with self._booted(machine, prepared, events) as session:
                 yield session
         finally:
             if session is None or not session.detached:
                 clear_run_dir(machine.run_dir)  # ends what works in it
                 self.store.remove(machine.id)
 
-    def stop(self, name: str, timeout: float) -> Machine:
-        """Stops the machine `name`; how it is then (as it was, where it had ended). Raises MissingError, TakenError."""
-        machine = self.store.get(name)
-        if machine.over:
-            return machine
-        if machine.process is None:
-            raise TakenError(f"the machine {name} is still being started", hint="try again in a moment")
-        self.store.stopping(machine.id)
-        vm = self.vmm_for(machine.accel).attach(machine.process, machine.run_dir)
-        if vm is not None:
-            with vm:
-                end = vm.stop(timeout)
-            if machine.owner is None:
-                self.store.exited(machine.id, end.status, end.reason)
-            else:  # its squib is in the foreground somewhere, sees the end, and cleans up
-                return replace(machine, state=VmState.EXITED, exit_status=end.status, exit_reason=end.reason)
-        self.clean()
-        return self.store.get(name)
+    def restart(self, name: str, timeout: float, events: RunEvents) -> Machine:
+        """Stops the machine `name` (in `timeout` seconds) where it runs, and starts it as before: same spec, name and ports.
 
-    def remove(self, name: str) -> None:
-        """Forgets an ended machine and its logs. Raises MissingError, and TakenError where it still runs."""
+        What can be refused is refused before it is stopped. Raises MissingError (the machine, or the image that it was
+        started from), ApplianceError (that was changed), TakenError (a port, or it runs in the foreground).
+        """
         machine = self.store.get(name)
+        if machine.owner is not None:
+            raise TakenError(
+                f"the machine {name} belongs to the squib process {machine.owner.pid}",
+                hint="it runs in the foreground, or is just being started; only detached machines are restarted",
+            )
+        prepared = self._prepare(*self._as_before(machine))
         if not machine.over:
-            raise TakenError(f"the machine {name} is {machine.state}", hint=f"squib stop {name}")
-        with contextlib.suppress(MissingError):
+            self.ending.stop(name, timeout)
+        machine = self.store.revive(machine.id, _reservation(prepared))
+        try:
             clear_run_dir(machine.run_dir)
-        self.store.remove(machine.id)
+            with self._booted(machine, prepared, events) as session:
+                session.detach()
+        except BaseException as error:
+            self._give_up(machine, error)
+            raise
+        return self.store.find(machine.id) or machine
+
+    def _prepare(self, artifact: Artifact, spec: RunSpec) -> _Prepared:
+        planned = self.plan(artifact, spec)
+        choice = self.choose(spec.accel, artifact.vmlinux, artifact_digest(artifact))
+        return _Prepared(artifact, spec, planned, choice, self.vmm_for(choice.accel))
+
+    @contextlib.contextmanager
+    def _booted(self, machine: Machine, prepared: _Prepared, events: RunEvents) -> Iterator[Session]:
+        config = with_lease(prepared.config, machine.name, machine.forwards)
+        events.chosen(machine, prepared.choice)
+        begin = time.monotonic()
+        with prepared.vmm.launch(config, machine.run_dir) as vm:
+            self.store.started(machine.id, vm.identity)
+            ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+            boot_s = time.monotonic() - begin
+            self.store.ready(machine.id, round(boot_s * 1000))
+            yield Session(machine, config, prepared.choice, vm, ready, boot_s, self.store)
+
+    def _as_before(self, machine: Machine) -> tuple[Artifact, RunSpec]:
+        anew = f"squib rm {machine.name}, and squib run it anew"
+        if not machine.run_spec or machine.artifact is None:
+            raise MissingError(f"how {machine.name} was started is not known: an older squib did it", hint=anew)
+        spec = run_spec.decode(machine.run_spec)
+        if not machine.artifact.is_dir():
+            raise MissingError(f"the image that {machine.name} was started from is gone: {machine.artifact}", hint=anew)
+        artifact = self.open_artifact(machine.artifact)
+        if _manifest_digest(artifact) != machine.manifest_digest:
+            raise ApplianceError(f"{machine.artifact} was built anew since {machine.name} was started from it", hint=anew)
+        same = tuple(Publish(one.host_address, one.host_port, one.guest_port) for one in machine.published)
+        return artifact, replace(spec, name=machine.name, publish=same)
+
+    def _give_up(self, machine: Machine, error: BaseException) -> None:
+        """The restart failed: nothing of it runs on, and the store says why."""
+        end_in_run_dir(machine.run_dir)
+        words = None
+        with contextlib.suppress(SquibError):  # no console, no words
+            words = last_words(machine.run_dir / CONSOLE)
+        if words is None:
+            words = VmEnd(None, f"it did not start again: {str(error) or type(error).__name__}", EndedBy.FORCE)
+        self.store.exited(machine.id, words.status, words.reason, words.by)
 
 
-def _reservation(artifact: Artifact, spec: RunSpec, planned: MachineConfig, vmm: str, accel: Accel) -> Reservation:
+def _manifest_digest(artifact: Artifact) -> str:
+    path = artifact.folder / MANIFEST
+    with storage_errors(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _reservation(prepared: _Prepared) -> Reservation:
+    manifest, spec = prepared.artifact.manifest, prepared.spec
     return Reservation(
         name=spec.name,
-        base_name=artifact.manifest.appliance.name,
-        publish=publications(artifact.manifest.appliance, spec),
-        vmm=vmm,
-        accel=accel,
-        image_digest=next(file.sha256 for file in artifact.manifest.files if file.name == "rootfs.ext4"),
-        mem_size_mib=planned.mem_size_mib,
-        vcpu_count=planned.vcpu_count,
+        base_name=manifest.appliance.name,
+        publish=publications(manifest.appliance, spec),
+        vmm=prepared.vmm.name,
+        accel=prepared.choice.accel,
+        image_digest=next(file.sha256 for file in manifest.files if file.name == ROOTFS),
+        mem_size_mib=prepared.config.mem_size_mib,
+        vcpu_count=prepared.config.vcpu_count,
+        accel_reason=prepared.choice.reason,
+        run_spec=run_spec.encode(spec),
+        artifact=prepared.artifact.folder.resolve(),
+        manifest_digest=_manifest_digest(prepared.artifact),
     )

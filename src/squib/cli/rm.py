@@ -16,5 +16,5 @@ def rm(names: tuple[str, ...]) -> None:
     with house().running() as running:
         running.clean()
         for name in names:
-            running.remove(name)
+            running.ending.remove(name)
             print(name)

@@ -31,7 +31,7 @@ def stop(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
         running.clean()
         for name in names:
             running.store.get(name)  # all names are right, or nothing is stopped
-        stopped = [running.stop(name, timeout) for name in names]
+        stopped = [running.ending.stop(name, timeout) for name in names]
     if as_json:
         print_json([machine_json(machine) for machine in stopped])
         return

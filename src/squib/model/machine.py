@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 
-__all__ = ["Accel", "AccelChoice", "Drive", "MachineConfig", "PortForward", "UserNetwork", "VmState"]
+__all__ = ["Accel", "AccelChoice", "Drive", "EndedBy", "MachineConfig", "PortForward", "UserNetwork", "VmState"]
 
 
 class Accel(StrEnum):
@@ -33,6 +33,23 @@ class VmState(StrEnum):
     STOPPING = "stopping"
     EXITED = "exited"
     FAILED = "failed"
+
+
+class EndedBy(StrEnum):
+    """What ended a machine: who to look at when it should not have."""
+
+    STOP = "stop"
+    """The guest did, because it was asked to."""
+    SERVER = "server"
+    """Its server: a wrong option, an appliance that cannot be loaded, or it died too often."""
+    GUEST = "guest"
+    """Its kernel or its init."""
+    VMM = "vmm"
+    """The virtual machine monitor, without a word of the guest."""
+    FORCE = "force"
+    """squib, because the guest did not stop in time, or was not asked."""
+    HOST = "host"
+    """The host was restarted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 from squib.formats.console_lines import Ready
 from squib.host.process import ProcessIdentity
-from squib.model.machine import MachineConfig
+from squib.model.machine import EndedBy, MachineConfig
 
 __all__ = ["OnOutput", "Vm", "VmEnd", "Vmm"]
 
@@ -26,11 +26,25 @@ OnOutput = Callable[[bytes], None]
 class VmEnd:
     """How a machine ended. `status` and `reason` are the guest's last words (docs/guest-abi.md).
 
-    `status` is None where it had none; `reason` then says what is known, for people.
+    `status` is None where it had none; `reason` then says what is known, for people, and `wordless` who ended it.
     """
 
     status: int | None
     reason: str
+    wordless: EndedBy = EndedBy.VMM
+
+    @property
+    def by(self) -> EndedBy:
+        """What ended it."""
+        match self.status:
+            case None:
+                return self.wordless
+            case 0 | 75:
+                return EndedBy.STOP
+            case 64 | 65 | 70:
+                return EndedBy.SERVER
+            case _:
+                return EndedBy.GUEST
 
 
 class Vm(Protocol):

@@ -18,6 +18,7 @@ from squib.formats.console_lines import Ready
 from squib.host.files import storage_errors
 from squib.host.follow import Follower
 from squib.host.process import Handle, ProcessIdentity
+from squib.model.machine import EndedBy
 from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
@@ -108,14 +109,15 @@ class ProcessVm(ABC):
 
     def kill(self) -> VmEnd:
         """As `base.Vm` has it."""
-        if not self._process.ended():
+        forced = not self._process.ended()
+        if forced:
             with contextlib.suppress(SquibError):  # where it does not listen, signals do
                 self._pull_plug(_PLUG_S)
                 self._process.wait(_PLUG_S)
         if not self._process.ended():
             self._process.end(patience=_PLUG_S)
         self._read(None)
-        return self._end()
+        return self._end(EndedBy.FORCE if forced else EndedBy.VMM)
 
     def _read(self, on_output: OnOutput | None) -> Ready | None:
         data = self._follower.read()
@@ -125,8 +127,12 @@ class ProcessVm(ABC):
             on_output(data)
         return next((line for line in self._log.feed(data) if isinstance(line, Ready)), None)
 
-    def _end(self) -> VmEnd:
-        return _words(self._log) or VmEnd(None, f"{self._vmm} ended without a word of the guest ({_describe(self._process)})")
+    def _end(self, wordless: EndedBy = EndedBy.VMM) -> VmEnd:
+        if (words := _words(self._log)) is not None:
+            return words
+        if wordless is EndedBy.FORCE:
+            return VmEnd(None, "ended by force, without a word of the guest", wordless)
+        return VmEnd(None, f"{self._vmm} ended without a word of the guest ({_describe(self._process)})", wordless)
 
     def close(self) -> None:
         """Lets go of it; it runs on."""
@@ -154,7 +160,7 @@ def _words(log: ConsoleLog) -> VmEnd | None:
     if log.exit is not None:
         return VmEnd(log.exit.status, log.exit.reason)
     if log.panic:
-        return VmEnd(None, f"kernel panic: {log.panic}")
+        return VmEnd(None, f"kernel panic: {log.panic}", EndedBy.GUEST)
     return None
 
 

@@ -1,7 +1,9 @@
 """What a crash left behind: found by comparing the store with the processes there are, and cleaned. Run before each command.
 
 - A foreground run whose squib is gone: its VMM is ended, its folder and its record go.
+- A restart whose squib is gone: its VMM is ended and it is marked as failed; what is known of it stays, for another restart.
 - A detached machine whose VMM is gone: marked as ended, with its last words where its console has them; its console stays.
+  Where the host was restarted since, that is the reason.
 - A run folder that nobody knows: what works in it is ended, and it goes.
 
 What a living squib owns is left alone. Two at the same moment do no harm: each step may find its work done.
@@ -13,10 +15,12 @@ import contextlib
 from dataclasses import dataclass
 
 from squib.errors import SquibError
-from squib.host.process import Handle, alive
+from squib.host.process import Handle, alive, boot_id
+from squib.model.machine import EndedBy
 from squib.store import Machine, Store
+from squib.vmm.base import VmEnd
 from squib.vmm.process_vm import last_words
-from squib.vmm.run_dir import clear_run_dir
+from squib.vmm.run_dir import clear_run_dir, end_in_run_dir
 
 __all__ = ["Cleaned", "reconcile"]
 
@@ -45,27 +49,32 @@ def reconcile(store: Store) -> tuple[Cleaned, ...]:
 
 def _look_at(store: Store, machine: Machine) -> Cleaned | None:
     if machine.owner is not None:
-        if alive(machine.owner):
-            return None
-        if machine.process is not None:
-            _end(machine)
-        clear_run_dir(machine.run_dir)
-        store.remove(machine.id)
-        return Cleaned(machine.name, "its squib was killed: ended and removed")
+        return None if alive(machine.owner) else _take_over(store, machine)
     if machine.over or (machine.process is not None and alive(machine.process)):
         return None
     words = None
     with contextlib.suppress(SquibError):  # no console, no words
         words = last_words(machine.run_dir / "console.log")
     if words is None:
-        store.exited(machine.id, None, "its VMM was killed")
-        return Cleaned(machine.name, "its VMM was killed: marked as failed")
-    store.exited(machine.id, words.status, words.reason)
+        elsewhen = machine.boot_id != boot_id()
+        words = VmEnd(None, "the host was restarted", EndedBy.HOST) if elsewhen else VmEnd(None, "its VMM was killed")
+    store.exited(machine.id, words.status, words.reason, words.by, process=machine.process, overwrite=False)
     return Cleaned(machine.name, f"it had ended ({words.reason}): marked so")
 
 
-def _end(machine: Machine) -> None:
-    process = Handle.open(machine.process) if machine.process is not None else None
-    if process is not None:
-        with process:
-            process.end()
+def _take_over(store: Store, machine: Machine) -> Cleaned | None:
+    """Ends what a dead squib owned; unless another squib did, and maybe started it again, since it was looked at."""
+    with store.transaction():
+        if store.find(machine.id) != machine:
+            return None
+        process = Handle.open(machine.process) if machine.process is not None else None
+        if process is not None:
+            with process:
+                process.end()
+        if machine.restarts:
+            end_in_run_dir(machine.run_dir)
+            store.exited(machine.id, None, "its squib was killed while it started it again", EndedBy.FORCE)
+            return Cleaned(machine.name, "the squib that started it again was killed: ended")
+        clear_run_dir(machine.run_dir)
+        store.remove(machine.id)
+        return Cleaned(machine.name, "its squib was killed: ended and removed")

@@ -10,7 +10,7 @@ from pathlib import Path
 from squib.host.files import storage_errors
 from squib.host.process import Handle, working_in
 
-__all__ = ["CONSOLE", "clear_run_dir", "make_run_dir"]
+__all__ = ["CONSOLE", "clear_run_dir", "end_in_run_dir", "make_run_dir"]
 
 CONSOLE = "console.log"
 """What the guest's first serial port writes."""
@@ -31,12 +31,17 @@ def clear_run_dir(run_dir: Path) -> None:
 
     Raises HostError where a process does not end, PermissionDeniedError and its like where the folder stays.
     """
+    end_in_run_dir(run_dir)
+    with storage_errors(run_dir):
+        while run_dir.is_dir():
+            with contextlib.suppress(FileNotFoundError):  # another squib is at it too
+                shutil.rmtree(run_dir)
+
+
+def end_in_run_dir(run_dir: Path) -> None:
+    """Ends what still runs in a run folder and leaves its files. Raises HostError where a process does not end."""
     for identity in working_in(run_dir):
         process = Handle.open(identity)
         if process is not None:
             with process:
                 process.end()
-    with storage_errors(run_dir):
-        while run_dir.is_dir():
-            with contextlib.suppress(FileNotFoundError):  # another squib is at it too
-                shutil.rmtree(run_dir)

@@ -1,0 +1,98 @@
+"""The SQLite file: opened, locked for one change at a time, and every trouble with it told with its remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from squib.errors import HostError, PermissionDeniedError, SquibError, StorageError
+from squib.host.files import storage_errors
+from squib.store.schema import migrate
+
+__all__ = ["BUSY_S", "Database", "explain"]
+
+BUSY_S = 15.0
+"""Seconds to wait for another squib's change."""
+
+
+class Database:
+    """The open file `path`, at this squib's schema. Raises SquibError, and then it is closed."""
+
+    def __init__(self, path: Path, *, busy_s: float) -> None:
+        self._path = path
+        self._busy_s = busy_s
+        with storage_errors(path.parent):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        with self._explained():
+            self.connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
+        try:
+            with self._explained():
+                self.connection.row_factory = sqlite3.Row
+                self.connection.execute("PRAGMA foreign_keys = ON")
+                with self.transaction():
+                    migrate(self.connection, path)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One change, whole or not at all; inside another one, a part of that.
+
+        IMMEDIATE: the lock is taken before anything is read, so what was read still holds when it is written.
+        """
+        if self.connection.in_transaction:
+            yield
+            return
+        with self._explained():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:  # some errors have done it already (sqlite.org/lang_transaction.html)
+            self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explain(self._path, error, self._busy_s) from error
+
+
+def explain(path: Path, error: sqlite3.Error, busy_s: float = BUSY_S) -> SquibError:
+    """What `error` means for whoever has the file."""
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # the primary result code (sqlite.org/rescode.html)
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StorageError(
+                f"{path} is locked by another program for over {busy_s:g} s", hint=f"see who has it: fuser -v {path}"
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            # Read from another file, or with its journal gone: no row of it can be trusted, so none is taken over.
+            return StorageError(
+                f"{path} is damaged",
+                hint=f"move it away: mv {path} {path}.damaged (the next command ends the machines that still run)",
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return PermissionDeniedError(f"this user may not write {path}", hint=f"see who may: ls -ld {path.parent} {path}")
+        case sqlite3.SQLITE_CANTOPEN:
+            return PermissionDeniedError(f"{path} cannot be opened", hint=f"see who may: ls -ld {path.parent} {path}")
+        case sqlite3.SQLITE_FULL:
+            return StorageError(f"no space left to write {path}", hint=f"free some space: df -h {path.parent}")
+        case sqlite3.SQLITE_IOERR:
+            return StorageError(f"{path}: the device reports an i/o error")
+        case _:
+            return HostError(f"{path}: {error}", hint=f"if it stays so, move it away: mv {path} {path}.damaged")

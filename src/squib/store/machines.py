@@ -1,0 +1,205 @@
+"""The machines of this user, and the life of each: reserved, started, ready, detached, stopping, ended, revived, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from squib.errors import MissingError, TakenError
+from squib.host.files import state_home
+from squib.host.process import ProcessIdentity, myself
+from squib.model.machine import EndedBy, VmState
+from squib.store import database
+from squib.store.leases import free_name, lease_port
+from squib.store.records import Machine, Reservation, machine_of
+
+__all__ = ["Store"]
+
+_OVER = (VmState.EXITED, VmState.FAILED)
+
+
+class Store:
+    """The open database; a context manager. Each method is one transaction. `folder` and `busy_s` are for tests."""
+
+    def __init__(self, folder: Path | None = None, *, busy_s: float | None = None) -> None:
+        self.folder = state_home() if folder is None else folder
+        self.path = self.folder / "state.db"
+        self._database = database.Database(self.path, busy_s=database.BUSY_S if busy_s is None else busy_s)
+        self._connection = self._database.connection
+
+    @property
+    def machines_dir(self) -> Path:
+        """Holds each machine's run folder, named by its id."""
+        return self.folder / "machines"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several calls as one change: nobody changes the store while it lasts, and an exception undoes it."""
+        with self._database.transaction():
+            yield
+
+    def reserve(self, wish: Reservation) -> Machine:
+        """A new machine in state STARTING, owned by this process, with its name and its ports.
+
+        Host port 0 becomes 8080 for the guest's 80 where that is free, else any free port. Raises TakenError (a name or a
+        port), PermissionDeniedError (a privileged port), UsageError (no address of this host).
+        """
+        machine_id, owner = secrets.token_hex(6), myself()
+        with self.transaction():
+            name = free_name(self._connection, wish.name, wish.base_name)
+            self._connection.execute(
+                "INSERT INTO machines (id, name, state, created_ms, boot_id, owner_pid, owner_start, vmm, accel, appliance,"
+                " image_digest, mem_size_mib, vcpu_count, accel_reason, run_spec, artifact, manifest_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(machine_id, name, VmState.STARTING, _now_ms()),
+                    *(owner.boot_id, owner.pid, owner.start_time, wish.vmm, wish.accel, wish.base_name),
+                    *(wish.image_digest, wish.mem_size_mib, wish.vcpu_count, wish.accel_reason, wish.run_spec),
+                    *("" if wish.artifact is None else str(wish.artifact), wish.manifest_digest),
+                ),
+            )
+            for publish in wish.publish:
+                lease_port(self._connection, machine_id, publish)
+            return self._by("id", machine_id)
+
+    def revive(self, machine_id: str, wish: Reservation) -> Machine:
+        """A machine that has ended, in state STARTING again, owned by this process, with the ports of `wish`; its name stays.
+
+        Raises as `reserve` does, MissingError where it was removed, TakenError where it does not stand still.
+        """
+        owner = myself()
+        with self.transaction():
+            machine = self._by("id", machine_id)
+            if not machine.over:
+                raise TakenError(
+                    f"the machine {machine.name} is {machine.state}", hint="somebody else is starting it: squib ps"
+                )
+            self._connection.execute("DELETE FROM publications WHERE machine_id = ?", (machine_id,))
+            self._connection.execute(
+                "UPDATE machines SET state = ?, boot_id = ?, owner_pid = ?, owner_start = ?, pid = NULL, pid_start = NULL,"
+                " vmm = ?, accel = ?, accel_reason = ?, ready_ms = NULL, boot_ms = NULL, ended_ms = NULL, ended_by = NULL,"
+                " exit_status = NULL, exit_reason = '', restarts = restarts + 1 WHERE id = ?",
+                (
+                    *(VmState.STARTING, owner.boot_id, owner.pid, owner.start_time),
+                    *(wish.vmm, wish.accel, wish.accel_reason, machine_id),
+                ),
+            )
+            for publish in wish.publish:
+                lease_port(self._connection, machine_id, publish)
+            return self._by("id", machine_id)
+
+    def started(self, machine_id: str, process: ProcessIdentity) -> None:
+        """Its VMM runs."""
+        self._update(machine_id, "pid = ?, pid_start = ?", process.pid, process.start_time)
+
+    def ready(self, machine_id: str, boot_ms: int | None = None) -> None:
+        """The guest serves, `boot_ms` after its launch. It is RUNNING then, unless it was asked to stop meanwhile."""
+        self._update(
+            machine_id,
+            "state = CASE state WHEN 'starting' THEN 'running' ELSE state END, ready_ms = ?, boot_ms = ?",
+            *(_now_ms(), boot_ms),
+        )
+
+    def detached(self, machine_id: str) -> None:
+        """It runs on without this process."""
+        self._update(machine_id, "owner_pid = NULL, owner_start = NULL")
+
+    def stopping(self, machine_id: str) -> None:
+        """It was asked to stop; nothing changes where it has ended."""
+        self._update(machine_id, "state = CASE WHEN state IN (?, ?) THEN state ELSE ? END", *_OVER, VmState.STOPPING)
+
+    def exited(
+        self,
+        machine_id: str,
+        status: int | None,
+        reason: str,
+        by: EndedBy | None = None,
+        *,
+        process: ProcessIdentity | None = None,
+        overwrite: bool = True,
+    ) -> None:
+        """It ended; its ports are free again. FAILED where the guest had no last word or its status is not 0.
+
+        Where `process` is given, only if that is still its VMM: it may have been started again meanwhile. Without
+        `overwrite`, only if nobody said so before. A machine that is gone is left so.
+        """
+        state = VmState.EXITED if status == 0 else VmState.FAILED
+        with self.transaction():
+            machine = self._find("id", machine_id)
+            if machine is None or (process is not None and machine.process != process) or (machine.over and not overwrite):
+                return
+            self._connection.execute("DELETE FROM port_leases WHERE machine_id = ?", (machine_id,))
+            self._connection.execute(
+                "UPDATE machines SET state = ?, exit_status = ?, exit_reason = ?, ended_by = ?, ended_ms = ?,"
+                " owner_pid = NULL, owner_start = NULL WHERE id = ?",
+                (state, status, reason, by, machine.ended_ms or _now_ms(), machine_id),
+            )
+
+    def remove(self, machine_id: str) -> None:
+        """Forgets it; its name and ports are free. Unknown is fine: somebody was first."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM machines WHERE id = ?", (machine_id,))
+
+    def get(self, name: str) -> Machine:
+        """The machine with that name. Raises MissingError."""
+        with self.transaction():
+            return self._by("name", name)
+
+    def find(self, machine_id: str) -> Machine | None:
+        """The machine with that id, or None where it was removed."""
+        with self.transaction():
+            return self._find("id", machine_id)
+
+    def list(self) -> tuple[Machine, ...]:
+        """All machines, in the order they were made in, whatever the clock said then."""
+        with self.transaction():
+            rows = self._connection.execute("SELECT * FROM machines ORDER BY rowid").fetchall()
+            return tuple(self._machine(row) for row in rows)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _by(self, column: str, value: str) -> Machine:
+        machine = self._find(column, value)
+        if machine is None:
+            raise MissingError(f"there is no machine {value}", hint="squib ps lists them")
+        return machine
+
+    def _find(self, column: str, value: str) -> Machine | None:
+        # `column` is a literal of this module.
+        row = self._connection.execute(f"SELECT * FROM machines WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
+        return None if row is None else self._machine(row)
+
+    def _machine(self, row: sqlite3.Row) -> Machine:
+        leases, published = (
+            self._connection.execute(
+                f"SELECT * FROM {table} WHERE machine_id = ? ORDER BY guest_port, host_port",  # noqa: S608 - a literal
+                (row["id"],),
+            ).fetchall()
+            for table in ("port_leases", "publications")
+        )
+        return machine_of(row, leases, published, self.machines_dir)
+
+    def _update(self, machine_id: str, assignments: str, *values: object) -> None:
+        with self.transaction():
+            # `assignments` is a literal of this module.
+            done = self._connection.execute(f"UPDATE machines SET {assignments} WHERE id = ?", (*values, machine_id))  # noqa: S608
+            if done.rowcount != 1:
+                raise MissingError("the machine is not in the state file any more: it was removed meanwhile", hint="squib ps")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
