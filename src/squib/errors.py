@@ -10,7 +10,7 @@ Every error says what failed, why, and (`hint`) what to do. Library code raises 
     ├── GuestError               70   the guest crashed, gave up, or never became ready
     ├── HostError                71   the operating system refused something
     ├── StorageError             74   a file could not be written: disk full, read-only, i/o error
-    ├── TakenError               75   a name or a port is in use
+    ├── TakenError               75   a name, a port or a file's place is taken
     └── PermissionDeniedError    77   this user may not
 
 The numbers are those of BSD's sysexits.h where one fits. `docs/exit-codes.md` has the whole table; a test holds both
@@ -89,7 +89,7 @@ class StorageError(SquibError):
 
 
 class TakenError(SquibError):
-    """A name or a port is in use."""
+    """A name, a port or a file's place is taken."""
 
     exit_code = 75
 
