@@ -45,6 +45,8 @@ class HeadReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._small = min(limits.request_line_bytes, limits.header_bytes)
+        self._good_host = b"localhost"  # the last one that was found valid; the next is often the same
         self._fields: list[Field] = []
         self._framing: list[Field] = []
         self._parser = HttpRequestParser(self)
@@ -62,8 +64,7 @@ class HeadReader:
         line_end = head.find(b"\r\n")
         ends = head.count(b"\r\n")
         if (
-            line_end > self._limits.request_line_bytes
-            or len(head) - line_end - 4 > self._limits.header_bytes
+            (len(head) > self._small and self._is_too_long(head, line_end))
             or ends - 2 > self._limits.header_fields
             or head.translate(None, FIELD) != b"\r\n" * ends  # else each CR and each LF is one of a pair
         ):
@@ -79,13 +80,24 @@ class HeadReader:
         if not agreed:
             fields[:] = [field_line(line) for line in head[line_end + 2 : -4].split(b"\r\n")]
             framing[:] = [field for field in fields if field[0] in _FRAMING]
-        if minor == 0 or len(framing) != 1 or framing[0][0] != b"host":
-            self._parser = HttpRequestParser(self)  # the old one may wait for a body, or for nothing more
         read = Head(method, target, minor, fields)
-        _understand(read, framing, self._limits.body_bytes)
+        if len(framing) == 1 and framing[0][0] == b"host":  # most requests
+            host = framing[0][1]
+            if host != self._good_host:
+                _check_hosts(read, [host])
+                self._good_host = host
+        else:
+            self._parser = HttpRequestParser(self)  # the old one may wait for a body
+            _understand(read, framing, self._limits.body_bytes)
+        if minor == 0:
+            self._parser = HttpRequestParser(self)  # the old one waits for nothing more
         if not agreed:
             raise Refusal(400, "the request is malformed")
         return read
+
+    def _is_too_long(self, head: bytes, line_end: int) -> bool:
+        limits = self._limits
+        return line_end > limits.request_line_bytes or len(head) - line_end - 4 > limits.header_bytes
 
     def _cut(self, head: bytes) -> bool:
         """Lets llhttp cut the header lines into fields; whether it had no objection."""
@@ -138,9 +150,6 @@ class HeadReader:
 
 def _understand(head: Head, framing: list[Field], body_bytes: int) -> None:
     """Sets what the fields say of the message and its connection. Raises Refusal."""
-    if len(framing) == 1 and framing[0][0] == b"host":  # most requests
-        _check_hosts(head, [framing[0][1]])
-        return
     values: dict[bytes, list[bytes]] = {name: [] for name in _FRAMING}
     for name, value in framing:
         values[name].append(value)

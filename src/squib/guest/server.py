@@ -35,6 +35,7 @@ _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _ACCEPTS_A_TURN = 64
 _READS_A_LAST_TURN = 16
 _PAUSE_S = 0.5  # how long no connection is accepted when there is no descriptor or memory for it
+_NO_RESPONSE = Response(b"")  # no handler gives this very one
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -61,12 +62,15 @@ class Server:
         self._date = b""
         self._log_prefix = b""
         self._now = time.monotonic()
+        self._idle_by = self._now + limits.idle_s
         self._wheel = Wheel(limits.tick_s, self._now)
         self._reader = HeadReader(limits)
         self._epoll = select.epoll()
         self._wake_read, self.wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._connections: dict[int, Connection] = {}
+        self._response = _NO_RESPONSE  # the last one that a handler gave, and
+        self._encoded = b""  # its bytes to most requests, with the date of this second
         self._unfinished: list[Connection] = []
         self._count = 0
         self._accepting = False
@@ -103,10 +107,12 @@ class Server:
     def _turn(self) -> None:
         events = self._epoll.poll(self._timeout())
         self._now = time.monotonic()
+        self._idle_by = self._now + self._limits.idle_s
         second = int(self._wall())
         if second != self._second:
             self._second = second
             self._date = answers.date_line(second)
+            self._response = _NO_RESPONSE
             self._log_prefix = self._log.prefix(second) + b"responding to "
         if self._unfinished:
             unfinished, self._unfinished = self._unfinished, []
@@ -270,15 +276,20 @@ class Server:
         request = Request(head.method, head.target.decode("ascii"), head.fields, self._keys)
         try:
             response = self._answer(request)
-            if not isinstance(response, Response):
+            if response is not self._response and not isinstance(response, Response):
                 raise TypeError(f"the handler gave {type(response).__name__}, not a Response")  # noqa: TRY301 - one way to fail
         except BaseException as error:  # noqa: BLE001 - the appliance's own code: whatever it raises, the server goes on
             self._log_failure(request, error)
             response = answers.INTERNAL_ERROR
-        if not keep_alive:
-            connection.closing = True
         if self._log.info:
             self._log.add_raw(b"%s%d\n" % (self._log_prefix, connection.number))
+        if not keep_alive:
+            connection.closing = True
+        elif head.minor == 1 and head.method != "HEAD":
+            if response is not self._response:
+                self._response = response  # it cannot change
+                self._encoded = answers.answer(head, response, self._date, keep_alive=True)
+            return self._encoded
         return answers.answer(head, response, self._date, keep_alive=keep_alive)
 
     def _log_failure(self, request: Request, error: BaseException) -> None:
@@ -314,7 +325,8 @@ class Server:
             self._watch(connection, _OUT)
             self._wheel.set(connection, self._now + self._limits.write_s)
             return
-        self._watch(connection, _IN)
+        if connection.mask != _IN:
+            self._watch(connection, _IN)
         if not connection.closing:
             connection.phase = http1.IDLE  # whatever was begun has a deadline of its own from here
             self._wait(connection)
@@ -332,7 +344,10 @@ class Server:
             if self._stopping and not connection.unfinished:
                 self._close(connection)
                 return
-            self._wheel.set(connection, self._now + self._limits.idle_s)
+            if connection.looked_at <= self._idle_by:
+                connection.deadline = self._idle_by  # what Wheel.set would do
+            else:
+                self._wheel.set(connection, self._idle_by)
         elif phase != connection.phase:
             seconds = self._limits.body_s if phase == http1.IN_BODY else self._limits.head_s
             self._wheel.set(connection, self._now + seconds)
