@@ -49,7 +49,7 @@ def request_line(line: bytes) -> tuple[str, bytes, int]:
         raise Refusal(400, "the method is not a token")
     if target != b"/" and (not target or target.translate(None, TARGET)):
         raise Refusal(400, "the request target has a character that it may not have")
-    minor = _minor_version(version)
+    minor = 1 if version == b"HTTP/1.1" else _minor_version(version)
     if known is None:
         raise Refusal(501, "the method is not known")
     if target[0] != 0x2F or known == "CONNECT":  # not origin-form
@@ -58,8 +58,6 @@ def request_line(line: bytes) -> tuple[str, bytes, int]:
 
 
 def _minor_version(version: bytes) -> int:
-    if version == b"HTTP/1.1":
-        return 1
     if version == b"HTTP/1.0":
         return 0
     if len(version) != 8 or not version.startswith(b"HTTP/") or version[6] != 0x2E or version[5::2].translate(None, _DIGIT):

@@ -63,11 +63,11 @@ class Http1:
     @property
     def phase(self) -> int:
         """IDLE (no byte of a next request is here), IN_HEAD, IN_BODY or CLOSED."""
+        if self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed:
+            return IDLE
         if self._closed:
             return CLOSED
-        if self._body is not None:
-            return IN_BODY
-        return IN_HEAD if self._at < len(self._data) or self._blank_lines else IDLE
+        return IN_HEAD if self._body is None else IN_BODY
 
     def next(self) -> Event | None:
         """What has come in whole; see the module."""

@@ -191,12 +191,12 @@ class Server:
 
     def _readable(self, connection: Connection) -> None:
         data = connection.read()
-        if data is None:
-            return
         if data:
             if not connection.lingering:
                 connection.http.feed(data)
                 self._process(connection)
+            return
+        if data is None:
             return
         connection.ended = True
         refusal = None if connection.lingering else connection.http.end()
@@ -218,19 +218,23 @@ class Server:
             self._wait(connection)
             return
         out = self._out_for(connection, event, keep_alive=True)
-        event = http.next()
-        if event is None:
-            self._send(connection, out)
+        if http.phase == http1.IDLE:  # most requests have nothing behind them
+            if not connection.write(out):
+                self._close(connection)
+            elif connection.out:
+                self._after_write(connection)
+            else:
+                connection.phase = http1.IDLE
+                self._wait_for_a_request(connection)
             return
         pieces, size = [out], len(out)
-        while event is not None:
+        while (event := http.next()) is not None:
             pieces.append(self._out_for(connection, event, keep_alive=True))
             size += len(pieces[-1])
             if len(pieces) >= self._limits.requests_a_turn or size >= self._limits.output_bytes:
                 connection.unfinished = True
                 self._unfinished.append(connection)
                 break
-            event = http.next()
         self._send(connection, b"".join(pieces))
 
     def _process_last(self, connection: Connection) -> None:
@@ -344,14 +348,17 @@ class Server:
             if self._stopping and not connection.unfinished:
                 self._close(connection)
                 return
-            if connection.looked_at <= self._idle_by:
-                connection.deadline = self._idle_by  # what Wheel.set would do
-            else:
-                self._wheel.set(connection, self._idle_by)
+            self._wait_for_a_request(connection)
         elif phase != connection.phase:
             seconds = self._limits.body_s if phase == http1.IN_BODY else self._limits.head_s
             self._wheel.set(connection, self._now + seconds)
         connection.phase = phase
+
+    def _wait_for_a_request(self, connection: Connection) -> None:
+        if connection.looked_at <= self._idle_by:
+            connection.deadline = self._idle_by  # what Wheel.set would do
+        else:
+            self._wheel.set(connection, self._idle_by)
 
     def _watch(self, connection: Connection, mask: int) -> None:
         if connection.mask != mask:
