@@ -219,13 +219,7 @@ class Server:
             return
         out = self._out_for(connection, event, keep_alive=True)
         if http.phase == http1.IDLE:  # most requests have nothing behind them
-            if not connection.write(out):
-                self._close(connection)
-            elif connection.out:
-                self._after_write(connection)
-            else:
-                connection.phase = http1.IDLE
-                self._wait_for_a_request(connection)
+            self._send_all(connection, out)
             return
         pieces, size = [out], len(out)
         while (event := http.next()) is not None:
@@ -315,6 +309,16 @@ class Server:
             self._after_write(connection)
         else:
             self._close(connection)
+
+    def _send_all(self, connection: Connection, data: bytes) -> None:
+        """`_send` where the client has nothing more to be answered."""
+        if not connection.write(data):
+            self._close(connection)
+        elif connection.out:
+            self._after_write(connection)
+        else:
+            connection.phase = http1.IDLE
+            self._wait_for_a_request(connection)
 
     def _writable(self, connection: Connection, mask: int) -> None:
         if mask & (select.EPOLLERR | select.EPOLLHUP) or not connection.write(connection.out):
