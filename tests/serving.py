@@ -108,7 +108,17 @@ def launch(
     assert found.origin is not None
     package = Path(squib.__file__).parent
     spec = marshal.dumps(
-        (1, "webserver", "tells the time", serve, (("port", "port", 80, "Listening HTTP port."),), sys_path), 2
+        (
+            2,
+            "webserver",
+            "tells the time",
+            serve,
+            (("port", "port", 80, "Listening HTTP port."),),
+            sys_path,
+            ("always", 5),
+            None,
+        ),
+        2,
     )
     fd = os.memfd_create("serve", 0)
     os.write(fd, marshal.dumps(("squib serve", (str(package.parent), str(Path(found.origin).parent.parent)), spec), 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,17 @@ from hypothesis import strategies as st
 
 from squib.errors import UsageError
 from squib.formats import console_lines, kernel_cmdline
-from squib.guest import cmdline, console, options, privileges, spec, supervisor
-from squib.model.appliance import RESERVED_KEY_NAMES, Appliance, Key, KeyType, Value
+from squib.guest import cmdline, console, health, options, privileges, spec, supervisor
+from squib.model.appliance import (
+    RESERVED_KEY_NAMES,
+    Appliance,
+    HealthSettings,
+    Key,
+    KeyType,
+    RestartPolicy,
+    RestartSettings,
+    Value,
+)
 from squib.model.keys import check_value
 from squib.wire import guest_spec
 from support import PROJECT
@@ -23,8 +33,14 @@ names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
 
-def appliance(*keys: Key) -> Appliance:
-    return Appliance("shop", "shop:answer", Path("/srv"), summary="a shop", keys=keys)
+def appliance(
+    *keys: Key,
+    restart: RestartSettings | None = None,
+    health: HealthSettings | None = None,
+) -> Appliance:
+    return Appliance(
+        "shop", "shop:answer", Path("/srv"), summary="a shop", keys=keys, restart=restart or RestartSettings(), health=health
+    )
 
 
 def test_one_version_everywhere() -> None:
@@ -41,6 +57,35 @@ def test_the_guest_reads_the_spec_that_squib_writes(keys: list[tuple[str, KeyTyp
     assert [(key.name, key.type, key.default, key.doc) for key in read.keys] == [(n, t.value, d, d) for n, t, d in keys]
 
 
+@given(
+    st.builds(RestartSettings, st.sampled_from(RestartPolicy), st.integers(1, 100)),
+    st.none() | st.builds(HealthSettings, texts, *[st.integers(0, 3_600_000)] * 4),
+)
+def test_the_guest_reads_what_squib_says_of_restarts_and_checks(
+    restart: RestartSettings, checks: HealthSettings | None
+) -> None:
+    read = spec.loads(guest_spec.encode(appliance(restart=restart, health=checks), ()))
+    assert (read.restart.policy, read.restart.tries) == (restart.policy.value, restart.tries)
+    assert (read.health is None) == (checks is None)
+    if read.health is not None:
+        assert {name: getattr(read.health, name) for name in spec.Health.__slots__} == (checks and asdict(checks))
+
+
+def test_both_sides_name_the_same_policies() -> None:
+    assert {policy.value for policy in RestartPolicy} == {supervisor.ALWAYS, supervisor.ON_FAILURE, supervisor.NEVER}
+    default = spec.Spec("a", "", "m:f", (), ()).restart
+    assert (default.policy, default.tries) == (RestartSettings().policy.value, RestartSettings().tries)
+
+
+def test_the_page_has_every_outcome_of_a_check() -> None:
+    assert health.OK == supervisor.OK
+    for outcome in (health.OK, "status:NNN", health.TIMEOUT, health.REFUSED, health.CLOSED, health.NO_HTTP):
+        assert f"`{outcome}`" in PAGE
+        assert len(outcome) <= health.RECORD_BYTES
+    for state in (supervisor.STARTING, supervisor.OK, supervisor.FAILING, supervisor.UNHEALTHY):
+        assert f"| `{state}` |" in PAGE
+
+
 @given(st.dictionaries(names.filter(lambda name: name not in RESERVED_KEY_NAMES), texts, max_size=4))
 def test_the_guest_reads_the_parameters_that_squib_writes(values: dict[str, str]) -> None:
     line = kernel_cmdline.join(["console=ttyS0", *kernel_cmdline.squib_parameters(values), "ro"])
@@ -52,15 +97,20 @@ def test_squib_reads_the_lines_that_the_guest_writes() -> None:
         console.boot_line(),
         console.ready_line(["tcp:0.0.0.0:80", "tcp:[::]:80", "unix:/run/a b,c"]),
         console.restart_line(2, 200, "signal:9"),
-        console.exit_line(70, "crashed"),
+        console.restart_line(3, 400, "health"),
+        console.health_line("unhealthy", 3, "status:503"),
+        console.exit_line(70, "crashed", "signal:9"),
     ]
     read = console_lines.find("\n".join(line.rstrip("\n") for line in lines).encode() + b"\n")
-    boot, ready, restart, end = read
+    boot, ready, restart, again, checked, end = read
     assert isinstance(boot, console_lines.Boot)
     assert isinstance(ready, console_lines.Ready)
     assert ready.listen == ("tcp:0.0.0.0:80", "tcp:[::]:80", "unix:/run/a b,c")
     assert restart == console_lines.Restart(2, 200, "signal:9")
-    assert end == console_lines.Exit(70, "crashed")
+    assert again == console_lines.Restart(3, 400, "health")
+    assert isinstance(checked, console_lines.Health)
+    assert (checked.state, checked.failures, checked.check) == ("unhealthy", 3, "status:503")
+    assert end == console_lines.Exit(70, "crashed", "signal:9")
 
 
 def test_the_page_has_every_ending() -> None:
@@ -72,8 +122,10 @@ def test_the_page_has_every_ending() -> None:
 def test_the_page_has_the_numbers_of_the_server_process() -> None:
     assert f"User and group id {privileges.SERVER_ID}" in PAGE
     assert f"after {supervisor.FIRST_DELAY_MS} ms" in PAGE
-    assert f"at most {supervisor.MAX_DELAY_MS // 1000} s; after the fifth death" in PAGE
-    assert supervisor.MAX_DEATHS == 5
+    assert f"at most {supervisor.MAX_DELAY_MS // 1000} s" in PAGE
+    assert f"longer than interval and timeout and {supervisor.SILENCE_MS // 1000} s" in PAGE
+    assert b"\r\nUser-Agent: squib-health\r\n" in health.request(("127.0.0.1", 80), "/")
+    assert "`User-Agent: squib-health`" in PAGE
     assert f"at most {supervisor.STOP_MS // 1000} s" in PAGE
     assert f"ready for {supervisor.STEADY_MS // 1000} s" in PAGE
 

@@ -64,9 +64,17 @@ class Image:
         for name, source in APPS.items():
             (root / f"app/app_{name}.py").write_text(source)
 
-    def command(self, app: str, parameters: str, *, stop_ms: int = 12_000) -> list[str]:
+    def command(
+        self,
+        app: str,
+        parameters: str,
+        *,
+        stop_ms: int = 12_000,
+        restart: tuple[str, int] = ("always", 5),
+        health: tuple[str, int, int, int, int] | None = None,
+    ) -> list[str]:
         """Writes the spec, the kernel's line and /sbin/init; what to run as the first process."""
-        spec = (1, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),))
+        spec = (2, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),), restart, health)
         (self.root / "appliance").write_bytes(marshal.dumps(spec, 2))
         (self.root / "cmdline").write_bytes(f"console=ttyS0 {parameters}\n".encode("latin-1"))
         (self.root / "init").write_text(
@@ -204,22 +212,30 @@ def begin() -> Iterator[Begin]:
 def boot(image: Image, begin: Begin) -> Boot:
     """Starts the image with an appliance and a kernel's line."""
 
-    def start(app: str = "clock", parameters: str = "", *, before: str = "", stop_ms: int = 12_000) -> Machine:
-        return begin(image.command(app, parameters, stop_ms=stop_ms), before)
+    def start(
+        app: str = "clock",
+        parameters: str = "",
+        *,
+        before: str = "",
+        stop_ms: int = 12_000,
+        restart: tuple[str, int] = ("always", 5),
+        health: tuple[str, int, int, int, int] | None = None,
+    ) -> Machine:
+        return begin(image.command(app, parameters, stop_ms=stop_ms, restart=restart, health=health), before)
 
     return start
 
 
 def test_boots_answers_and_stops(boot: Boot) -> None:
     machine = boot()
-    assert machine.line("squib.").startswith("squib.boot abi=1 uptime_ms=")
+    assert machine.line("squib.").startswith("squib.boot abi=2 uptime_ms=")
     ready = machine.line("squib.")
-    assert ready.startswith("squib.ready abi=1 uptime_ms=")
+    assert ready.startswith("squib.ready abi=2 uptime_ms=")
     assert ready.endswith(" listen=tcp:0.0.0.0:80")
     assert answer(machine.connect()).startswith(b"HTTP/1.1 200 OK\r\n")
     assert machine.run("hostname") == "clock\n"
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.") == "squib.exit abi=1 status=0 reason=stopped"
+    assert machine.line("squib.") == "squib.exit abi=2 status=0 reason=stopped cause=exit:0"
     assert machine.ended() == -signal.SIGHUP, "that is how reboot(RB_AUTOBOOT) ends a PID namespace"
 
 
@@ -256,7 +272,7 @@ def test_a_killed_server_comes_back_and_no_connection_is_refused(boot: Boot) -> 
     first = machine.server
     os.kill(first, signal.SIGKILL)
     waiting = [machine.connect() for _ in range(20)]
-    assert machine.line("squib.") == "squib.restart abi=1 attempt=1 delay_ms=100 cause=signal:9"
+    assert machine.line("squib.") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=signal:9"
     for sock in waiting:
         assert answer(sock).startswith(b"HTTP/1.1 200 OK\r\n")
     assert machine.line("squib.").startswith("squib.ready ")
@@ -266,7 +282,7 @@ def test_a_killed_server_comes_back_and_no_connection_is_refused(boot: Boot) -> 
 def test_an_appliance_that_cannot_be_loaded_is_not_tried_again(boot: Boot) -> None:
     machine = boot("broken")
     machine.line("squib.boot")
-    assert machine.line("squib.") == "squib.exit abi=1 status=65 reason=appliance"
+    assert machine.line("squib.") == "squib.exit abi=2 status=65 reason=appliance cause=exit:65"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -275,14 +291,14 @@ def test_a_server_that_keeps_crashing_is_given_up(boot: Boot) -> None:
     machine.line("squib.boot")
     for attempt, delay_ms in ((1, 100), (2, 200), (3, 400), (4, 800)):
         line = machine.line("squib.")
-        assert line.startswith(f"squib.restart abi=1 attempt={attempt} delay_ms={delay_ms} cause=exit:3")
-    assert machine.line("squib.") == "squib.exit abi=1 status=70 reason=crashed"
+        assert line.startswith(f"squib.restart abi=2 attempt={attempt} delay_ms={delay_ms} cause=exit:3")
+    assert machine.line("squib.") == "squib.exit abi=2 status=70 reason=crashed cause=exit:3"
     assert machine.ended() == -signal.SIGHUP
 
 
 def test_half_a_line_of_the_server_does_not_spoil_a_line_of_pid_1(boot: Boot) -> None:
     machine = boot("halfline")
-    assert machine.line("squib.restart") == "squib.restart abi=1 attempt=1 delay_ms=100 cause=exit:3"
+    assert machine.line("squib.restart") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:3"
     assert "half a line" in machine.seen
 
 
@@ -292,7 +308,7 @@ def test_a_stop_is_heard_at_any_moment(boot: Boot, app: str, moment: str, number
     machine = boot(app)
     machine.line(moment)
     os.kill(machine.init, number)
-    assert machine.line("squib.exit") == "squib.exit abi=1 status=0 reason=stopped"
+    assert machine.line("squib.exit").startswith("squib.exit abi=2 status=0 reason=stopped cause=")
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -304,7 +320,7 @@ def test_a_wrong_parameter_is_usage(boot: Boot, parameters: str) -> None:
     machine = boot(parameters=parameters)
     machine.line("squib.boot")
     machine.line("squib: ")
-    assert machine.line("squib.") == "squib.exit abi=1 status=64 reason=usage"
+    assert machine.line("squib.") == "squib.exit abi=2 status=64 reason=usage cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -322,7 +338,7 @@ def test_what_cannot_be_set_up_is_said(boot: Boot, parameters: str, before: str,
     machine = boot(parameters=parameters, before=before)
     machine.line("squib.boot")
     assert message in machine.line("squib: ")
-    assert machine.line("squib.") == "squib.exit abi=1 status=71 reason=failed"
+    assert machine.line("squib.") == "squib.exit abi=2 status=71 reason=failed cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -391,7 +407,7 @@ def test_a_spec_that_cannot_be_read(begin: Begin, image: Image) -> None:
     (image.root / "appliance").write_bytes(b"not a spec")
     machine = begin(command)
     machine.line("squib: reading ")
-    assert machine.line("squib.") == "squib.exit abi=1 status=71 reason=failed"
+    assert machine.line("squib.") == "squib.exit abi=2 status=71 reason=failed cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -400,7 +416,7 @@ def test_a_server_that_does_not_stop_is_killed(boot: Boot) -> None:
     machine.line("squib.ready")
     os.kill(machine.server, signal.SIGSTOP)
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.") == "squib.exit abi=1 status=75 reason=killed"
+    assert machine.line("squib.") == "squib.exit abi=2 status=75 reason=killed cause=signal:9"
     assert machine.ended() == -signal.SIGHUP
 
 

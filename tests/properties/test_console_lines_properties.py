@@ -3,17 +3,17 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from squib.formats.console_lines import Exit, Ready, find
+from squib.formats.console_lines import Exit, Health, Ready, find
 from squib.guest import console
 
 text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
 @given(st.binary(max_size=300))
-@example(b"squib.boot abi=1 uptime_ms=99999999999999999999999999999\n")
+@example(b"squib.boot abi=2 uptime_ms=99999999999999999999999999999\n")
 def test_reading_never_raises(data: bytes) -> None:
     find(data)
-    find(b"squib.ready " + data + b"\nsquib.exit abi=1 " + data + b"\n")
+    find(b"squib.ready " + data + b"\nsquib.exit abi=2 " + data + b"\n")
 
 
 @given(st.lists(text, min_size=1, max_size=4), st.binary(max_size=40), st.binary(max_size=40))
@@ -24,7 +24,19 @@ def test_what_the_guest_writes_is_read_back_whatever_is_around_it(addresses: lis
     assert found[0].listen == tuple(addresses)
 
 
-@given(st.integers(0, 255), text)
-def test_exit_lines_are_read_back(status: int, reason: str) -> None:
-    line = console.exit_line(status, console.encode(reason))
-    assert find(f"{line}\n".encode()) == (Exit(status, reason),)
+causes = st.one_of(
+    st.sampled_from(["none", "health"]), st.builds("{}:{}".format, st.sampled_from(["exit", "signal"]), st.integers(0, 255))
+)
+
+
+@given(st.integers(0, 255), text, causes)
+def test_exit_lines_are_read_back(status: int, reason: str, cause: str) -> None:
+    line = console.exit_line(status, console.encode(reason), cause)
+    assert find(f"{line}\n".encode()) == (Exit(status, reason, cause),)
+
+
+@given(st.sampled_from(["starting", "ok", "failing", "unhealthy"]), st.integers(0, 100), text)
+def test_health_lines_are_read_back(state: str, failures: int, check: str) -> None:
+    (line,) = find(f"{console.health_line(state, failures, check)}\n".encode())
+    assert isinstance(line, Health)
+    assert (line.state, line.failures, line.check) == (state, failures, check)

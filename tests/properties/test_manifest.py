@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squib.errors import ApplianceError
-from squib.model.appliance import Appliance, ImageSettings, Key, KeyType, MachineSettings, NetworkSettings
+from squib.model.appliance import (
+    Appliance,
+    HealthSettings,
+    ImageSettings,
+    Key,
+    KeyType,
+    MachineSettings,
+    NetworkSettings,
+    RestartPolicy,
+    RestartSettings,
+)
 from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest
 from squib.wire.manifest import decode, encode
 
@@ -30,6 +40,8 @@ appliances = st.builds(
     machine=st.builds(MachineSettings, whole, whole),
     network=st.builds(NetworkSettings, st.lists(whole, max_size=3).map(tuple), st.booleans()),
     image=st.builds(ImageSettings, st.lists(word, max_size=3).map(tuple), st.lists(word, max_size=3).map(tuple)),
+    restart=st.builds(RestartSettings, st.sampled_from(RestartPolicy), whole),
+    health=st.none() | st.builds(HealthSettings, word, whole, whole, whole, whole),
 )
 manifests = st.builds(
     Manifest,

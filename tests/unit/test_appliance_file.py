@@ -8,8 +8,10 @@ import pytest
 
 from squib.errors import ApplianceError, MissingError
 from squib.host.appliances import find_appliance
-from squib.model.appliance import Key, KeyType
+from squib.model.appliance import HealthSettings, Key, KeyType, RestartPolicy, RestartSettings
 from squib.wire.appliance_file import decode
+
+HEAD = 'name = "a"\nserve = "a:b"\n'
 
 GOOD = """\
 name = "shop"
@@ -49,14 +51,22 @@ def test_a_whole_file() -> None:
     assert appliance.image.include == ("static",)
 
 
+def test_restarts_and_checks() -> None:
+    plain = decode(HEAD, Path("/srv/appliance.toml"))
+    assert plain.health is None
+    assert plain.restart == RestartSettings(RestartPolicy.ALWAYS, 5)
+    assert decode(HEAD + "[health]\n", Path("/srv/appliance.toml")).health == HealthSettings("/", 10_000, 2_000, 3, 10_000)
+    text = '[restart]\npolicy = "on-failure"\ntries = 2\n[health]\npath = "/h"\ninterval = "1m"\ntimeout = "500ms"\nfailures = 1\nstart_period = "0s"\n'
+    full = decode(HEAD + text, Path("/srv/appliance.toml"))
+    assert full.restart == RestartSettings(RestartPolicy.ON_FAILURE, 2)
+    assert full.health == HealthSettings("/h", 60_000, 500, 1, 0)
+
+
 def test_the_same_in_pyproject() -> None:
     text = "[project]\nname = 'x'\n" + GOOD.replace("\n[", "\n[tool.squib.").replace(
         'name = "shop"', '[tool.squib]\nname = "shop"'
     )
     assert decode(text, Path("/srv/shop/pyproject.toml")) == decode(GOOD, Path("/srv/shop/appliance.toml"))
-
-
-HEAD = 'name = "a"\nserve = "a:b"\n'
 
 
 @pytest.mark.parametrize(
@@ -89,6 +99,20 @@ HEAD = 'name = "a"\nserve = "a:b"\n'
         (HEAD + "[network]\nports = [\n 80,\n 80]\n", 6, "80 stands twice"),
         (HEAD + "[network]\nports = [80, 'a']\n", 4, "network.ports[1]: expected `int`, got `str`"),
         (HEAD + '[image]\ninclude = ["../secrets"]\n', 4, "expected a path below the appliance's folder"),
+        (
+            HEAD + '[restart]\npolicy = "sometimes"\n',
+            4,
+            "restart.policy: expected one of always, on-failure, never, got 'sometimes'",
+        ),
+        (HEAD + "[restart]\ntries = 0\n", 4, "restart.tries: expected 1 to 100, got 0"),
+        (HEAD + "[health]\nintervall = '9s'\n", 4, 'health.intervall: unknown key; did you mean "interval"?'),
+        (HEAD + "[health]\npath = 'healthz'\n", 4, "health.path: 'healthz': expected a path as in a request"),
+        (HEAD + "[health]\ninterval = 10\n", 4, "health.interval: expected `str`, got `int`"),
+        (HEAD + "[health]\ninterval = '0s'\n", 4, "health.interval: '0s': expected a whole number"),
+        (HEAD + "[health]\ntimeout = '2 s'\n", 4, "as in 500ms, 2s or 1m"),
+        (HEAD + "[health]\nfailures = 101\n", 4, "health.failures: expected 1 to 100, got 101"),
+        (HEAD + "[health]\nstart_period = '1h'\n", 4, "health.start_period: '1h': expected a whole number"),
+        (HEAD + "health = 'yes'\n", 3, "health: expected `object"),
         (HEAD + "x = \n", 3, "not TOML: Invalid value"),
         (HEAD + 'x = """', 3, "not TOML"),
     ],

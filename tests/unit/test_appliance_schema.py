@@ -63,6 +63,21 @@ SHAPES = [  # each is wrong in one thing
     HEAD + 'image.include = ["/etc/passwd"]\n',
     HEAD + 'image.include = [""]\n',
     HEAD + 'image.modules = ["a-b"]\n',
+    HEAD + 'restart.policy = "sometimes"\n',
+    HEAD + "restart.tries = 0\n",
+    HEAD + "restart.tries = 101\n",
+    HEAD + 'health.path = "healthz"\n',
+    HEAD + 'health.path = "/a b"\n',
+    HEAD + 'health.path = "/a#b"\n',
+    HEAD + 'health.interval = "0s"\n',
+    HEAD + 'health.interval = "500ms"\n',
+    HEAD + "health.interval = 10\n",
+    HEAD + 'health.timeout = "1h"\n',
+    HEAD + 'health.timeout = "10000s"\n',
+    HEAD + "health.failures = 0\n",
+    HEAD + 'health.start_period = "-1s"\n',
+    HEAD + 'health.start_periode = "1s"\n',
+    HEAD + "health = true\n",
 ]
 
 
@@ -93,6 +108,9 @@ def test_packaged_appliances_are_valid(name: str) -> None:
         HEAD + 'machine.memory = "1GiB"\nmachine.vcpus = 32\n',
         HEAD + 'machine.memory = "64m"\nsummary = "ä shop"\n',
         HEAD + 'keys.port = { type = "port", default = 65535 }\nkeys.x = { type = "bool", default = false, doc = "x" }\n',
+        HEAD + "[health]\n",
+        HEAD + 'health = { path = "/h?a=b%20", interval = "9999m", timeout = "1ms", failures = 1, start_period = "0s" }\n',
+        HEAD + 'restart = { policy = "on-failure", tries = 100 }\n',
         HEAD + 'image = { include = ["static", "a/b..c"], modules = ["a.b", "_c"] }\n',
     ],
 )
@@ -108,7 +126,7 @@ def test_what_the_decoder_refuses_is_not_valid(text: str) -> None:
 
 
 _WORD = st.one_of(
-    st.sampled_from(["a", "a:b", "128M", "1G", "2GB", "0M", "port", "int", "bool", "string", "x/../y", "..", "a.b", *RESERVED_KEY_NAMES]),
+    st.sampled_from(["a", "a:b", "/", "never", "9s", "1ms", "0m", "128M", "1G", "2GB", "0M", "port", "int", "bool", "string", "x/../y", "..", "a.b", *RESERVED_KEY_NAMES]),
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\'), max_size=6),
 )  # fmt: skip
 _VALUE: st.SearchStrategy[Any] = st.one_of(
@@ -122,7 +140,8 @@ def _toml(value: object) -> str:
 
 @given(
     st.sampled_from(["name", "serve", "summary", "machine.memory", "machine.vcpus", "network.ports", "network.outbound",
-                     "image.include", "image.modules", "keys.x.type", "keys.x.default", "keys.x.doc", "keys.port.type", "keys.port.default"]),
+                     "image.include", "image.modules", "restart.policy", "restart.tries", "health.path", "health.interval", "health.timeout",
+                     "health.failures", "health.start_period", "keys.x.type", "keys.x.default", "keys.x.doc", "keys.port.type", "keys.port.default"]),
     _VALUE,
 )  # fmt: skip
 def test_any_value_anywhere_is_judged_alike(key: str, value: object) -> None:

@@ -13,11 +13,11 @@ from squib.formats.console_lines import Boot, Exit, Ready
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
 
-BOOT = b"squib.boot abi=1 uptime_ms=12\r\n"
+BOOT = b"squib.boot abi=2 uptime_ms=12\r\n"
 PANIC = b"[    1.2] Kernel panic - not syncing: "
 WHOLE = (
-    b"\x1b[2J\x1bcSeaBIOS\r\n" + BOOT + b"web: up\r\nsquib.ready abi=1 uptime_ms=34 listen=tcp:0.0.0.0:80\r\n\r\n"
-    b"bye \xff\r\nsquib.exit abi=1 status=0 reason=stopped\r\n"
+    b"\x1b[2J\x1bcSeaBIOS\r\n" + BOOT + b"web: up\r\nsquib.ready abi=2 uptime_ms=34 listen=tcp:0.0.0.0:80\r\n\r\n"
+    b"bye \xff\r\nsquib.exit abi=2 status=0 reason=stopped cause=none\r\n"
 )
 
 
@@ -97,15 +97,15 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
         (b"hello\n", GuestError, "ended before its init started (QEMU: signal 9)"),
         (BOOT, GuestError, "ended before it was ready"),
         (
-            b"web: no such option\nsquib.exit abi=1 status=64 reason=usage\n",
+            b"web: no such option\nsquib.exit abi=2 status=64 reason=usage cause=none\n",
             UsageError,
             "refused an option: web: no such option",
         ),
-        (b"squib.exit abi=1 status=64 reason=usage\n", UsageError, "refused an option"),
-        (b"squib.exit abi=1 status=70 reason=crashed\n", GuestError, "crashed again and again"),
-        (b"mount: no\nsquib.exit abi=1 status=71 reason=failed\n", GuestError, "could not set itself up: mount: no"),
-        (b"squib.exit abi=1 status=75 reason=killed\n", GuestError, "was stopped (killed) before"),
-        (b"squib.exit abi=1 status=9 reason=odd\n", GuestError, "status 9 (odd)"),
+        (b"squib.exit abi=2 status=64 reason=usage cause=none\n", UsageError, "refused an option"),
+        (b"squib.exit abi=2 status=70 reason=crashed cause=none\n", GuestError, "crashed again and again"),
+        (b"mount: no\nsquib.exit abi=2 status=71 reason=failed cause=none\n", GuestError, "could not set itself up: mount: no"),
+        (b"squib.exit abi=2 status=75 reason=killed cause=none\n", GuestError, "was stopped (killed) before"),
+        (b"squib.exit abi=2 status=9 reason=odd cause=none\n", GuestError, "status 9 (odd)"),
     ],
 )
 def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:

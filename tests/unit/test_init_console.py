@@ -28,13 +28,17 @@ def pipe() -> Pipe:
 
 
 def test_the_lines_of_the_abi() -> None:
-    assert re.fullmatch(r"squib\.boot abi=1 uptime_ms=\d+", console.boot_line())
+    assert re.fullmatch(r"squib\.boot abi=2 uptime_ms=\d+", console.boot_line())
     ready = console.ready_line(["tcp:0.0.0.0:80", "tcp:[::]:80", "unix:/run/a,b %é\n"])
     assert re.fullmatch(
-        r"squib\.ready abi=1 uptime_ms=\d+ listen=tcp:0\.0\.0\.0:80,tcp:\[::\]:80,unix:/run/a%2Cb%20%25%C3%A9%0A", ready
+        r"squib\.ready abi=2 uptime_ms=\d+ listen=tcp:0\.0\.0\.0:80,tcp:\[::\]:80,unix:/run/a%2Cb%20%25%C3%A9%0A", ready
     )
-    assert console.restart_line(2, 200, "signal:9") == "squib.restart abi=1 attempt=2 delay_ms=200 cause=signal:9"
-    assert console.exit_line(70, "crashed") == "squib.exit abi=1 status=70 reason=crashed"
+    assert console.restart_line(2, 200, "signal:9") == "squib.restart abi=2 attempt=2 delay_ms=200 cause=signal:9"
+    assert console.exit_line(70, "crashed", "health") == "squib.exit abi=2 status=70 reason=crashed cause=health"
+    assert re.fullmatch(
+        r"squib\.health abi=2 uptime_ms=\d+ state=failing failures=1 check=status:503",
+        console.health_line("failing", 1, "status:503"),
+    )
 
 
 def test_a_line_starts_a_line(pipe: Pipe) -> None:

@@ -29,7 +29,7 @@ def test_what_it_writes_is_an_appliance(tmp_path: Path) -> None:
 
 
 def uncommented(text: str) -> str:
-    return re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^# (\w+ = |\[\w+\]$)", r"\1", text, flags=re.MULTILINE)
 
 
 def test_every_key_is_shown_and_what_is_commented_out_is_right(tmp_path: Path) -> None:

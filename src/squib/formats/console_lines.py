@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Ready", "Restart", "find", "parse"]
+__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Ready", "Restart", "find", "parse"]
 
-ABI = 1
+ABI = 2
 
 _NUMBER = r"0|[1-9][0-9]{0,14}"
+_CAUSE = rf"(?:exit|signal):(?:{_NUMBER})|health"
 _TEXT = r"(?:[!-$&-~]|%[0-9A-F]{2})+"  # printable ASCII but space and %, or %XX
 
 _LINES = {
@@ -22,9 +23,16 @@ _LINES = {
     "ready": re.compile(rf"squib\.ready abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER}) listen=(?P<listen>{_TEXT})"),
     "restart": re.compile(
         rf"squib\.restart abi=(?P<abi>{_NUMBER}) attempt=(?P<attempt>{_NUMBER}) delay_ms=(?P<delay_ms>{_NUMBER})"
-        rf" cause=(?P<cause>(?:exit|signal):(?:{_NUMBER}))"
+        rf" cause=(?P<cause>{_CAUSE})"
     ),
-    "exit": re.compile(rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_NUMBER}) reason=(?P<reason>{_TEXT})"),
+    "health": re.compile(
+        rf"squib\.health abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"
+        rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_TEXT})"
+    ),
+    "exit": re.compile(
+        rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_NUMBER}) reason=(?P<reason>{_TEXT})"
+        rf" cause=(?P<cause>{_CAUSE}|none)"
+    ),
 }
 _EVENT = re.compile(r"squib\.([a-z]+) ")
 
@@ -46,7 +54,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The server died of `cause` (`exit:STATUS` or `signal:NUMBER`) and is started again after `delay_ms`."""
+    """The server died of `cause` (`exit:STATUS`, `signal:NUMBER` or `health`) and is started again after `delay_ms`."""
 
     attempt: int
     delay_ms: int
@@ -54,14 +62,25 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """The server's health is `state` now, after `failures` bad checks in a row; `check` is how the last one went."""
+
+    uptime_ms: int
+    state: str
+    failures: int
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
-    """The last line: the machine ends with `status` (0 to 255) because of `reason`."""
+    """The last line: the machine ends with `status` (0 to 255) because of `reason`; `cause`: how the server ended last."""
 
     status: int
     reason: str
+    cause: str = "none"
 
 
-ConsoleLine = Boot | Ready | Restart | Exit
+ConsoleLine = Boot | Ready | Restart | Health | Exit
 
 
 def parse(line: str) -> ConsoleLine | None:
@@ -78,6 +97,9 @@ def parse(line: str) -> ConsoleLine | None:
             return _ready(match)
         case "restart":
             return Restart(int(match["attempt"]), int(match["delay_ms"]), match["cause"])
+        case "health":
+            state, check = match["state"], _decode(match["check"])
+            return Health(int(match["uptime_ms"]), state, int(match["failures"]), check)
         case _:
             return _exit(match)
 
@@ -96,7 +118,7 @@ def _ready(match: re.Match[str]) -> Ready | None:
 
 def _exit(match: re.Match[str]) -> Exit | None:
     status = int(match["status"])
-    return Exit(status, _decode(match["reason"])) if status <= 255 else None
+    return Exit(status, _decode(match["reason"]), match["cause"]) if status <= 255 else None
 
 
 def _decode(value: str) -> str:

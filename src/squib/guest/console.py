@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 
-ABI = 1
+ABI = 2
 _TCSBRK = 0x5409  # <asm-generic/ioctls.h>; with a non-zero argument it is tcdrain(3)
 
 
@@ -29,7 +29,7 @@ def encode(value: str, also: str = "") -> str:
 
 
 def event_line(event: str, *fields: tuple[str, object]) -> str:
-    """`squib.EVENT abi=1 NAME=VALUE…`; values must be encoded where they can hold anything."""
+    """`squib.EVENT abi=2 NAME=VALUE…`; values must be encoded where they can hold anything."""
     return " ".join([f"squib.{event}", f"abi={ABI}", *(f"{name}={value}" for name, value in fields)])
 
 
@@ -49,9 +49,15 @@ def restart_line(attempt: int, delay_ms: int, cause: str) -> str:
     return event_line("restart", ("attempt", attempt), ("delay_ms", delay_ms), ("cause", cause))
 
 
-def exit_line(status: int, reason: str) -> str:
-    """The last line."""
-    return event_line("exit", ("status", status), ("reason", reason))
+def health_line(state: str, failures: int, outcome: str) -> str:
+    """The server's health has changed: `failures` bad checks in a row, the last of them with `outcome`."""
+    fields = (("uptime_ms", uptime_ms()), ("state", state), ("failures", failures), ("check", encode(outcome)))
+    return event_line("health", *fields)
+
+
+def exit_line(status: int, reason: str, cause: str) -> str:
+    """The last line; `cause` is how the server ended last."""
+    return event_line("exit", ("status", status), ("reason", reason), ("cause", cause))
 
 
 class Console:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Callable
 
+    from squib.guest.health import HealthProcess
+
 CMDLINE_PATH = "/proc/cmdline"
 REAP_S = 1.0
 """How long killed processes may take to go before the machine ends without them."""
@@ -93,7 +95,9 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     progress.step = "opening the listeners"
     sockets = listeners.open_listeners(chosen)
     progress.step = "running the server"
-    return watch.Watch(out, _spawner(appliance, chosen, sockets), [listeners.describe(sock) for sock in sockets])
+    rules = supervisor.Rules(appliance.restart, appliance.health)
+    addresses = [listeners.describe(sock) for sock in sockets]
+    return watch.Watch(out, rules, _spawner(appliance, chosen, sockets), _checker(sockets[0]), addresses)
 
 
 def _set_up_network(ip: str | None, name: str) -> None:
@@ -117,6 +121,17 @@ def _spawner(
 
     keep_fds = tuple(sock.fileno() for sock in sockets)
     return lambda: server_process.start(program, keep_fds)
+
+
+def _checker(listener: socket) -> Callable[[spec.Health], HealthProcess]:
+    """A function that starts a health process, which asks the server behind `listener`."""
+
+    def start(settings: spec.Health) -> HealthProcess:
+        from squib.guest import health  # only an appliance with a check pays for it
+
+        return health.start(settings, listener)
+
+    return start
 
 
 def _take_over_ctrl_alt_del() -> None:
@@ -147,7 +162,7 @@ def _end(out: console.Console, ending: supervisor.Exit) -> None:
         os.sync()
     except OSError as error:
         out.message(f"ending: {_describe(error)}")
-    out.write(console.exit_line(ending.status, ending.reason))
+    out.write(console.exit_line(ending.status, ending.reason, ending.cause))
     out.drain()
     try:
         libc.reboot(libc.RB_AUTOBOOT)

@@ -1,7 +1,7 @@
 """The server process: a fork of PID 1 (no exec, so the interpreter starts once) that has nothing of PID 1's.
 
-`start` runs in PID 1; everything below `_run` runs in the child, which never returns from it. The HTTP server and the
-appliance's code are imported in the child only, after its privileges are gone.
+`start` and `fork` run in PID 1; everything below `_run` runs in the child, which never returns from it. The HTTP server and
+the appliance's code are imported in the child only, after its privileges are gone. The health process is forked alike.
 """
 
 from __future__ import annotations
@@ -44,24 +44,37 @@ class ServerProcess:
 
 
 def start(program: Program, keep_fds: tuple[int, ...]) -> ServerProcess:
-    """Forks a process that runs `program` without privileges; of PID 1's descriptors it keeps `keep_fds` and the console."""
+    """Forks a server; of PID 1's descriptors it keeps `keep_fds` and the console."""
+    return ServerProcess(*fork(lambda ready_fd: program(lambda: _say_ready(ready_fd)), keep_fds))
+
+
+def fork(run: Callable[[int], int], keep_fds: tuple[int, ...]) -> tuple[int, int]:
+    """Forks a process that does `run(FD)` without privileges and exits with what that gives: its pid, and a pipe's end.
+
+    What it writes to FD can be read there, and the end of it when it is gone. Raises OSError where there can be no process.
+    """
     read_end, write_end = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(read_end)
+        os.close(write_end)
+        raise
     if pid == 0:
-        _run(program, write_end, keep_fds)
+        _run(run, write_end, keep_fds)
     os.close(write_end)
-    return ServerProcess(pid, read_end)
+    return pid, read_end
 
 
-def _run(program: Program, ready_fd: int, keep_fds: tuple[int, ...]) -> None:
+def _run(run: Callable[[int], int], report_fd: int, keep_fds: tuple[int, ...]) -> None:
     status = EXIT_CRASHED
     try:
         os.setsid()
-        _set_up_descriptors({ready_fd, *keep_fds})
+        _set_up_descriptors({report_fd, *keep_fds})
         privileges.drop()
         # PID 1 blocks its signals. From here SIGTERM ends the process, until the server has its own answer to it.
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        status = program(lambda: _say_ready(ready_fd))
+        status = run(report_fd)
         atexit._run_exitfuncs()  # noqa: SLF001 - what Py_Finalize would call: os._exit, which a fork must use, does not
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else EXIT_CRASHED

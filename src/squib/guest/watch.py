@@ -13,14 +13,31 @@ import select
 import struct
 
 from squib.guest import console, libc, supervisor
-from squib.guest.supervisor import AnnounceReady, AnnounceRestart, Died, Exit, Kill, Ready, Spawn, Stop, Terminate, Tick
+from squib.guest.supervisor import (
+    AnnounceHealth,
+    AnnounceReady,
+    AnnounceRestart,
+    Checked,
+    Died,
+    Exit,
+    Kill,
+    Ready,
+    Spawn,
+    StartChecks,
+    Stop,
+    StopChecks,
+    Terminate,
+    Tick,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squib.guest.console import Console
+    from squib.guest.health import HealthProcess
     from squib.guest.server_process import ServerProcess
+    from squib.guest.spec import Health
 
 _STOP_SIGNALS = (_signal.SIGTERM, _signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, _signal.SIGCHLD)
@@ -32,13 +49,23 @@ def block_signals() -> None:
 
 
 class Watch:
-    """PID 1's loop. `spawn` starts a server; `addresses` are what the readiness line shows."""
+    """PID 1's loop. `spawn` starts a server, `check` a health process; `addresses` are what the readiness line shows."""
 
-    def __init__(self, out: Console, spawn: Callable[[], ServerProcess], addresses: list[str]) -> None:
+    def __init__(
+        self,
+        out: Console,
+        rules: supervisor.Rules,
+        spawn: Callable[[], ServerProcess],
+        check: Callable[[Health], HealthProcess],
+        addresses: list[str],
+    ) -> None:
         self._out = out
+        self._rules = rules
         self._spawn = spawn
+        self._check = check
         self._addresses = addresses
         self._server: ServerProcess | None = None
+        self._checks: HealthProcess | None = None
         self._awaits_ready = False
         self._signal_fd = libc.signalfd(_SIGNALS)
         self._poll = select.poll()
@@ -49,7 +76,7 @@ class Watch:
         state = supervisor.initial(console.uptime_ms())
         while True:
             for event in self._events(state.deadline_ms):
-                state, actions = supervisor.decide(state, event, console.uptime_ms())
+                state, actions = supervisor.decide(self._rules, state, event, console.uptime_ms())
                 for action in actions:
                     if isinstance(action, Exit):
                         return action
@@ -58,15 +85,18 @@ class Watch:
     def _events(self, deadline_ms: int | None) -> list[supervisor.Event]:
         """What happened, after waiting for it. Ready comes before Died: a server may do both in one turn.
 
-        Stop comes before Died, so that a server that ends because it was asked to is not announced as restarted.
+        Stop comes before Died and Checked, so that a server that ends because it was asked to is not announced as restarted.
         """
         readable = self._wait(deadline_ms)
         events: list[supervisor.Event] = []
         if self._server is not None and self._server.ready_fd in readable and self._took_ready(self._server):
             events.append(Ready())
-        if self._signal_fd in readable:
-            if self._stop_asked():
-                events.append(Stop())
+        signalled = self._signal_fd in readable
+        if signalled and self._stop_asked():
+            events.append(Stop())
+        if self._checks is not None and self._checks.report_fd in readable:
+            events += self._take_reports(self._checks)
+        if signalled:
             events += self._reap()
         events.append(Tick())
         return events
@@ -82,6 +112,12 @@ class Watch:
     def _forget_ready_fd(self, server: ServerProcess) -> None:
         self._poll.unregister(server.ready_fd)
         self._awaits_ready = False
+
+    def _take_reports(self, checks: HealthProcess) -> list[Checked]:
+        outcomes = checks.read_reports()
+        if not outcomes:  # it is gone: the supervisor misses its reports in time
+            self._end_checks()
+        return [Checked(outcome) for outcome in outcomes]
 
     def _stop_asked(self) -> bool:
         """Reads all signals that wait; whether one of them asks to stop."""
@@ -108,6 +144,8 @@ class Watch:
             if self._server is not None and pid == self._server.pid:
                 died.append(_cause(status))
                 self._bury(self._server)
+            elif self._checks is not None and pid == self._checks.pid:
+                self._forget_checks(self._checks)
 
     def _bury(self, server: ServerProcess) -> None:
         if self._awaits_ready:
@@ -118,18 +156,47 @@ class Watch:
 
     def _do(self, action: supervisor.Action) -> None:
         if isinstance(action, Spawn):
-            self._out.share()
-            self._server = self._spawn()
-            self._awaits_ready = True
-            self._poll.register(self._server.ready_fd, select.POLLIN)
+            self._start_server()
+        elif isinstance(action, StartChecks):
+            self._start_checks(action.health)
+        elif isinstance(action, StopChecks):
+            self._end_checks()
         elif isinstance(action, AnnounceReady):
             self._out.write(console.ready_line(self._addresses))
+        elif isinstance(action, AnnounceHealth):
+            self._out.write(console.health_line(action.state, action.failures, action.outcome))
         elif isinstance(action, AnnounceRestart):
             self._out.write(console.restart_line(action.attempt, action.delay_ms, action.cause))
         elif self._server is not None and isinstance(action, Terminate):
             os.kill(self._server.pid, _signal.SIGTERM)
         elif self._server is not None and isinstance(action, Kill):
             _kill_group(self._server.pid)
+
+    def _start_server(self) -> None:
+        self._out.share()
+        self._server = self._spawn()
+        self._awaits_ready = True
+        self._poll.register(self._server.ready_fd, select.POLLIN)
+
+    def _start_checks(self, health: Health) -> None:
+        self._end_checks()
+        try:
+            self._checks = self._check(health)
+        except OSError as error:  # no process, no memory: tried again when its report is overdue
+            self._out.message(f"the health process cannot be started: {error.strerror}")
+            return
+        self._poll.register(self._checks.report_fd, select.POLLIN)
+
+    def _end_checks(self) -> None:
+        checks = self._checks
+        if checks is not None:
+            self._forget_checks(checks)
+            _kill_group(checks.pid)
+
+    def _forget_checks(self, checks: HealthProcess) -> None:
+        self._poll.unregister(checks.report_fd)
+        os.close(checks.report_fd)
+        self._checks = None
 
 
 def _cause(status: int) -> Died:

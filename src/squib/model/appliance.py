@@ -9,11 +9,14 @@ from pathlib import Path
 __all__ = [
     "RESERVED_KEY_NAMES",
     "Appliance",
+    "HealthSettings",
     "ImageSettings",
     "Key",
     "KeyType",
     "MachineSettings",
     "NetworkSettings",
+    "RestartPolicy",
+    "RestartSettings",
     "Value",
 ]
 
@@ -75,8 +78,35 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """How the running server is checked (docs/appliance-file.md); times in milliseconds."""
+
+    path: str = "/"
+    interval_ms: int = 10_000
+    timeout_ms: int = 2_000
+    failures: int = 3
+    start_period_ms: int = 10_000
+
+
+class RestartPolicy(StrEnum):
+    """When a server that ended unasked is started again, named as in the appliance file."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartSettings:
+    """`tries`: how often in a row the server is started before the guest gives up."""
+
+    policy: RestartPolicy = RestartPolicy.ALWAYS
+    tries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Appliance:
-    """`serve` is `MODULE:FUNCTION`, found in `folder` first; `folder` is absolute."""
+    """`serve` is `MODULE:FUNCTION`, found in `folder` first; `folder` is absolute; `health` None: the server is not checked."""
 
     name: str
     serve: str
@@ -86,6 +116,8 @@ class Appliance:
     machine: MachineSettings = field(default_factory=MachineSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     image: ImageSettings = field(default_factory=ImageSettings)
+    restart: RestartSettings = field(default_factory=RestartSettings)
+    health: HealthSettings | None = None
 
     @property
     def module(self) -> str:

@@ -1,4 +1,4 @@
-"""Sizes as people write them: `128M`, `1G`, `64MiB`."""
+"""Sizes and durations as people write them: `128M`, `1G`, `64MiB`; `500ms`, `10s`, `2m`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 
 from squib.errors import UsageError
 
-__all__ = ["KIB", "MIB", "format_bytes", "parse_mem_size_mib"]
+__all__ = ["KIB", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mib"]
 
 KIB = 1024
 MIB = 1024 * KIB
 
 _SIZE = re.compile(r"(?P<number>[1-9][0-9]{0,8})(?P<unit>M|MB|MiB|G|GB|GiB)", re.IGNORECASE)
+_DURATION = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})(?P<unit>ms|s|m)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000}
 
 
 def parse_mem_size_mib(text: str) -> int:
@@ -21,6 +23,16 @@ def parse_mem_size_mib(text: str) -> int:
         raise UsageError(f"{text!r} is not a memory size", hint="write a whole number and a unit, for example 128M or 1G")
     number = int(match["number"])
     return number * 1024 if match["unit"].upper().startswith("G") else number
+
+
+def parse_duration_ms(text: str) -> int:
+    """Milliseconds in `text`. Raises UsageError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is not a duration", hint="write a whole number and a unit (ms, s, m), for example 500ms or 10s"
+        )
+    return int(match["number"]) * _UNIT_MS[match["unit"]]
 
 
 def format_bytes(size: int) -> str:

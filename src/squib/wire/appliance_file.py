@@ -5,6 +5,7 @@ Strict: an unknown key is an error. Every error names file, line and key, what w
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,15 +15,33 @@ from squib.errors import ApplianceError, UsageError
 from squib.model.appliance import (
     RESERVED_KEY_NAMES,
     Appliance,
+    HealthSettings,
     ImageSettings,
     Key,
     KeyType,
     MachineSettings,
     NetworkSettings,
+    RestartPolicy,
+    RestartSettings,
     Value,
 )
-from squib.model.units import parse_mem_size_mib
-from squib.wire.appliance_tables import MODULE, NAME, SERVE, ApplianceFile, ImageTable, KeyTable, MachineTable, NetworkTable
+from squib.model.units import parse_duration_ms, parse_mem_size_mib
+from squib.wire.appliance_tables import (
+    HEALTH_PATH,
+    INTERVAL,
+    MODULE,
+    NAME,
+    SERVE,
+    START_PERIOD,
+    TIMEOUT,
+    ApplianceFile,
+    HealthTable,
+    ImageTable,
+    KeyTable,
+    MachineTable,
+    NetworkTable,
+    RestartTable,
+)
 from squib.wire.toml_source import KeyPath, TomlSource, descend
 
 __all__ = ["APPLIANCE_TOML", "PYPROJECT_TOML", "decode", "has_table"]
@@ -76,6 +95,8 @@ def _appliance(source: TomlSource, file: ApplianceFile) -> Appliance:
         machine=_machine(source, file.machine),
         network=_network(source, file.network, keys),
         image=_image(source, file.image),
+        restart=_restart(source, file.restart),
+        health=None if file.health is None else _health(source, file.health),
     )
 
 
@@ -140,3 +161,33 @@ def _image(source: TomlSource, table: ImageTable) -> ImageSettings:
         if not MODULE.fullmatch(module):
             raise source.error(("image", "modules"), f"{module!r}: expected the name of a Python module")
     return ImageSettings(table.include, table.modules)
+
+
+def _restart(source: TomlSource, table: RestartTable) -> RestartSettings:
+    if not 1 <= table.tries <= 100:
+        raise source.error(("restart", "tries"), f"expected 1 to 100, got {table.tries}")
+    return RestartSettings(RestartPolicy(table.policy), table.tries)
+
+
+def _health(source: TomlSource, table: HealthTable) -> HealthSettings:
+    if not HEALTH_PATH.fullmatch(table.path):
+        raise source.error(
+            ("health", "path"), f"{table.path!r}: expected a path as in a request: / and then ASCII without spaces and #"
+        )
+    if not 1 <= table.failures <= 100:
+        raise source.error(("health", "failures"), f"expected 1 to 100, got {table.failures}")
+    return HealthSettings(
+        path=table.path,
+        interval_ms=_duration(source, "interval", table.interval, INTERVAL, "10s or 1m"),
+        timeout_ms=_duration(source, "timeout", table.timeout, TIMEOUT, "500ms, 2s or 1m"),
+        failures=table.failures,
+        start_period_ms=_duration(source, "start_period", table.start_period, START_PERIOD, "0s, 10s or 1m"),
+    )
+
+
+def _duration(source: TomlSource, name: str, text: str, form: re.Pattern[str], examples: str) -> int:
+    if not form.fullmatch(text):
+        raise source.error(
+            ("health", name), f"{text!r}: expected a whole number of at most four digits and a unit, as in {examples}"
+        )
+    return parse_duration_ms(text)

@@ -14,14 +14,20 @@ import msgspec
 from squib.model.appliance import RESERVED_KEY_NAMES
 
 __all__ = [
+    "HEALTH_PATH",
+    "INTERVAL",
     "MODULE",
     "NAME",
     "SERVE",
+    "START_PERIOD",
+    "TIMEOUT",
     "ApplianceFile",
+    "HealthTable",
     "ImageTable",
     "KeyTable",
     "MachineTable",
     "NetworkTable",
+    "RestartTable",
     "means",
     "whole",
 ]
@@ -29,6 +35,10 @@ __all__ = [
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 SERVE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+HEALTH_PATH = re.compile(r"/[!-\"$-~]{0,1023}")
+INTERVAL = re.compile(r"[1-9][0-9]{0,3}(s|m)")
+TIMEOUT = re.compile(r"[1-9][0-9]{0,3}(ms|s|m)")
+START_PERIOD = re.compile(r"(0|[1-9][0-9]{0,3})(s|m)")
 
 _LINE = "^[^\\x00-\\x1f\\x7f]*$"
 _MEMORY = r"^\s*[1-9][0-9]{0,8}([Mm]|[Gg])([Ii]?[Bb])?\s*$"
@@ -87,6 +97,30 @@ class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = ()
 
 
+class HealthTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A check of the running server, from inside the machine: a GET that must be answered with status 2xx or 3xx."""
+
+    path: Annotated[str, means("What to ask for.", pattern=whole(HEALTH_PATH))] = "/"
+    interval: Annotated[str, means('The pause between two checks, as in "10s" or "1m".', pattern=whole(INTERVAL))] = "10s"
+    timeout: Annotated[str, means('How long an answer may take, as in "500ms" or "2s".', pattern=whole(TIMEOUT))] = "2s"
+    failures: Annotated[
+        int, means("Bad checks in a row after which the server is killed, 1 to 100.", minimum=1, maximum=100)
+    ] = 3
+    start_period: Annotated[
+        str,
+        means("How long after its start bad checks do not count, until one is good.", pattern=whole(START_PERIOD)),
+    ] = "10s"
+
+
+class RestartTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What becomes of a server that ends unasked, or is killed for its health."""
+
+    policy: Annotated[Literal["always", "on-failure", "never"], means("When it is started again.")] = "always"
+    tries: Annotated[
+        int, means("How often in a row it is started before the guest gives up, 1 to 100.", minimum=1, maximum=100)
+    ] = 5
+
+
 _KEYS = means(
     "Options of the appliance's own, by name.",
     propertyNames={"pattern": whole(NAME), "not": {"enum": sorted(RESERVED_KEY_NAMES)}},
@@ -110,3 +144,5 @@ class ApplianceFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     machine: MachineTable = MachineTable()
     network: NetworkTable = NetworkTable()
     image: ImageTable = ImageTable()
+    restart: RestartTable = RestartTable()
+    health: HealthTable | None = None

@@ -11,7 +11,17 @@ from typing import Literal
 import msgspec
 
 from squib.errors import ApplianceError
-from squib.model.appliance import Appliance, ImageSettings, Key, KeyType, MachineSettings, NetworkSettings
+from squib.model.appliance import (
+    Appliance,
+    HealthSettings,
+    ImageSettings,
+    Key,
+    KeyType,
+    MachineSettings,
+    NetworkSettings,
+    RestartPolicy,
+    RestartSettings,
+)
 from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest
 
 __all__ = ["decode", "encode"]
@@ -22,6 +32,19 @@ class _Key(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     type: Literal["bool", "int", "port", "string"]
     default: bool | int | str
     doc: str
+
+
+class _Restart(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    policy: Literal["always", "on-failure", "never"]
+    tries: int
+
+
+class _Health(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    path: str
+    interval_ms: int
+    timeout_ms: int
+    failures: int
+    start_period_ms: int
 
 
 class _Appliance(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -35,6 +58,8 @@ class _Appliance(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     outbound: bool
     include: tuple[str, ...]
     modules: tuple[str, ...]
+    restart: _Restart
+    health: _Health | None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -81,6 +106,8 @@ def encode(manifest: Manifest) -> bytes:
             outbound=a.network.outbound,
             include=a.image.include,
             modules=a.image.modules,
+            restart=_Restart(a.restart.policy.value, a.restart.tries),
+            health=_health(a.health),
         ),
         kernel=_Kernel(manifest.kernel.release, manifest.kernel.source, manifest.kernel.load_mib),
         files=tuple(_File(file.name, file.size, file.sha256) for file in manifest.files),
@@ -110,8 +137,18 @@ def decode(data: bytes, folder: Path) -> Manifest:
             machine=MachineSettings(a.mem_size_mib, a.vcpu_count),
             network=NetworkSettings(a.ports, a.outbound),
             image=ImageSettings(a.include, a.modules),
+            restart=RestartSettings(RestartPolicy(a.restart.policy), a.restart.tries),
+            health=_health_settings(a.health),
         ),
         kernel=KernelRecord(value.kernel.release, value.kernel.source, value.kernel.load_mib),
         files=tuple(FileRecord(file.name, file.size, file.sha256) for file in value.files),
         inputs=tuple(InputRecord(item.name, item.version, item.sha256) for item in value.inputs),
     )
+
+
+def _health(h: HealthSettings | None) -> _Health | None:
+    return None if h is None else _Health(h.path, h.interval_ms, h.timeout_ms, h.failures, h.start_period_ms)
+
+
+def _health_settings(h: _Health | None) -> HealthSettings | None:
+    return None if h is None else HealthSettings(h.path, h.interval_ms, h.timeout_ms, h.failures, h.start_period_ms)

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -108,7 +109,7 @@ class TomlSource:
                 path.append(int(index))
             else:
                 path.append(name)
-                hint = get_type_hints(struct).get(name, hint)
+                hint = _present(get_type_hints(struct).get(name, hint))
             if get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, msgspec.Struct):
                 struct = hint
         return tuple(path), struct
@@ -122,3 +123,9 @@ class TomlSource:
                 if what in str(error):
                     return str(name)
         return "?"
+
+
+def _present(hint: Any) -> Any:
+    """The type in `X | None`: what is there is no None."""
+    inner = [part for part in get_args(hint) if part is not type(None)]
+    return inner[0] if get_origin(hint) is UnionType and len(inner) == 1 else hint
