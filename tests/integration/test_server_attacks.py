@@ -159,6 +159,20 @@ def test_a_stop_in_a_storm_of_requests() -> None:
             assert last.count(b"HTTP/1.1 ") == 0
 
 
+def test_an_interrupt_while_the_handler_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import os, time\nos.write(1, b'importing')\ntime.sleep(60)\n")
+    process = launch(f"--port={free_port()}", "--ips=127.0.0.1", serve="slow:answer", sys_path=(str(tmp_path),))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.read(9) == b"importing"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=WAIT_S)
+        assert (process.returncode, said) == (-signal.SIGINT, b"")
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_standard_descriptors_are_not_taken_by_sockets(closed: str, tmp_path: Path) -> None:
     port = free_port()

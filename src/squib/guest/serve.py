@@ -44,6 +44,7 @@ class HandlerProblem(Exception):  # noqa: N818 - what the guest reports are prob
 def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, str] = os.environ) -> int:
     """The plain process; `argv` are the arguments behind `command`. Gives the exit status."""
     _open_standard_descriptors()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
     try:
         options = command_line.parse(spec, argv, environ, command)
     except command_line.UsageProblem as problem:
