@@ -67,7 +67,7 @@ class House:
     def _building(self) -> Building:
         from squib.app.building import Building
 
-        return Building(kernel_source(self.kernel, self.modules, refresh=self.refresh), cache_home() / "artifacts")
+        return Building(kernel_source(self.kernel, self.modules, refresh=self.refresh), cache_home() / "artifacts", _in_use)
 
 
 def house(*, kernel: Path | None = None, modules: Path | None = None, refresh: bool = False) -> House:
@@ -94,6 +94,13 @@ def _qemu(accel: Accel) -> Vmm:
     from squib.vmm.qemu.launch import PACKAGE, PROGRAM, Qemu
 
     return Qemu(command.find(PROGRAM, package=PACKAGE), accel)
+
+
+def _in_use() -> frozenset[Path]:
+    from squib.store import Store
+
+    with Store() as store:
+        return frozenset(machine.artifact for machine in store.list() if machine.artifact is not None)
 
 
 def _open_artifact(folder: Path) -> Artifact:

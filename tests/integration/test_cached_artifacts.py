@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_what_nobody_used_for_a_week_goes(house: Building, tmp_path: Path) -> No
     os.utime(used.folder, (0, 0))
     house.artifact("clock", tmp_path, silent)
     assert sorted(folder.name for folder in house.cache.iterdir()) == ["new-1", used.folder.name]
+
+
+def test_what_a_machine_was_started_from_stays(house: Building, tmp_path: Path) -> None:
+    """However old it is: `squib restart` needs it."""
+    kept, old = house.cache / "kept-1", house.cache / "old-1"
+    for folder in (kept, old):
+        folder.mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    replace(house, in_use=lambda: frozenset({kept.resolve()})).artifact("clock", tmp_path, silent)
+    assert kept.is_dir()
+    assert not old.exists()
 
 
 def test_a_named_artifact_is_compared_with_its_digests(house: Building, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,14 @@ _KEPT_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """`kernels` is where the kernel comes from; `cache` holds artifacts, each in a folder named by its manifest's digest."""
+    """`kernels` is where the kernel comes from; `cache` holds artifacts, each in a folder named by its manifest's digest.
+
+    `in_use` tells which artifacts machines were started from: those stay in the cache.
+    """
 
     kernels: KernelSource
     cache: Path
+    in_use: Callable[[], frozenset[Path]] = frozenset
 
     def plan(self, appliance: Appliance, report: Progress) -> BuildPlan:
         """What would be in the image, and why."""
@@ -56,8 +61,8 @@ class Building:
         return open_artifact(final)
 
     def _prune(self) -> None:
-        """Removes what no run asked for in a week. A machine that runs keeps its open files, so it does not mind."""
+        """Removes what no run asked for in a week, and what no machine would need for a restart."""
         for folder in self.cache.iterdir():
             with contextlib.suppress(OSError):  # somebody else was quicker
-                if time.time() - folder.stat().st_mtime > _KEPT_S:
+                if time.time() - folder.stat().st_mtime > _KEPT_S and folder.resolve() not in self.in_use():
                     shutil.rmtree(folder)

@@ -26,13 +26,16 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("squib.cli.build:build", "Make rootfs.ext4, initrd.img, vmlinux and manifest.json."),
     "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
     "init": ("squib.cli.init:init", "Write an appliance to start from."),
+    "inspect": ("squib.cli.inspect:inspect", "Show all that is known of microVMs."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
+    "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),
     "rm": ("squib.cli.rm:rm", "Remove microVMs that have ended, with their logs."),
     "run": ("squib.cli.run:run", "Boot an appliance in a microVM."),
     "schema": ("squib.cli.schema:schema", "Print the JSON Schema of the appliance file."),
     "serve": ("squib.cli.serve_help:serve", "Serve an appliance as a plain process."),
     "stop": ("squib.cli.stop:stop", "Stop microVMs gracefully."),
+    "wait": ("squib.cli.wait:wait", "Wait until microVMs have ended, and tell how."),
 }
 """Verb → where its click command is, and what it does in one line."""
 

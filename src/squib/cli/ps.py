@@ -6,6 +6,8 @@ import time
 
 import click
 
+from squib.app.inspecting import observe
+from squib.cli.durations import duration
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.table import print_table
@@ -13,6 +15,8 @@ from squib.store import Machine
 from squib.wiring import house
 
 __all__ = ["ps"]
+
+_HEAD = ("NAME", "STATE", "READY", "UPTIME", "MEMORY", "VMM", "URL OR END")
 
 
 @click.command()
@@ -25,26 +29,26 @@ def ps(as_json: bool) -> None:
     if as_json:
         print_json([machine_json(machine) for machine in machines])
     else:
-        print_table(("NAME", "STATE", "URL", "MEMORY", "VMM", "AGE"), [_row(machine) for machine in machines])
+        print_table(_HEAD, [_row(machine) for machine in machines])
 
 
 def _row(machine: Machine) -> tuple[str, ...]:
-    state = f"{machine.state} ({machine.exit_reason})" if machine.over and machine.exit_reason else str(machine.state)
-    age = _age(time.time() - machine.created_ms / 1000)
+    seen = observe(machine)
+    ready = "-" if machine.over else "yes" if seen.readiness.ready else "no"
     return (
         machine.name,
-        state,
-        " ".join(urls(machine.forwards)),
+        machine.state,
+        ready,
+        "-" if seen.uptime_s is None else duration(seen.uptime_s),
         f"{machine.mem_size_mib} MiB",
         f"{machine.vmm}/{machine.accel}",
-        age,
+        # Last, because it is the only column that may be long.
+        _end(machine) if machine.over else " ".join(urls(machine.forwards)),
     )
 
 
-def _age(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h`, `2 d`; a clock that went back gives `0 s`."""
-    whole = max(0, int(seconds))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
+def _end(machine: Machine) -> str:
+    """`crashed (status 70), 3 min ago`."""
+    status = f" (status {machine.exit_status})" if machine.exit_status else ""
+    when = "" if machine.ended_ms is None else f", {duration(time.time() - machine.ended_ms / 1000)} ago"
+    return f"{machine.exit_reason or machine.state}{status}{when}"

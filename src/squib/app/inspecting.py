@@ -1,0 +1,108 @@
+"""Looking at a machine: what is stored of it, and what can be seen of it now. Nothing is changed by looking.
+
+A machine may end or be removed while it is looked at; then what cannot be seen any more is None, and that is no error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from squib.errors import SquibError
+from squib.host.process import alive
+from squib.host.process_usage import ProcessUsage, age_s, usage
+from squib.model.image import MANIFEST, FileRecord
+from squib.model.machine import VmState
+from squib.model.run import RunSpec
+from squib.store import Machine
+from squib.vmm.readiness import Readiness, readiness
+from squib.vmm.run_dir import CONSOLE
+from squib.wire import manifest, run_spec
+
+__all__ = ["Image", "ImageState", "Inspection", "Observation", "inspect", "observe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What takes no time to see: whether it serves now, and for how many seconds its VMM has run (None where it does not)."""
+
+    readiness: Readiness
+    uptime_s: float | None
+
+
+class ImageState(StrEnum):
+    """Whether the image that a machine was started from is still there; `restart` needs it PRESENT."""
+
+    PRESENT = "present"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The artifact that a machine was started from; `files` is empty unless it is PRESENT."""
+
+    folder: Path | None
+    manifest_digest: str
+    state: ImageState
+    files: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All that is known of a machine. `spec` is what was asked for, None where an older squib did not keep it."""
+
+    machine: Machine
+    observed: Observation
+    spec: RunSpec | None
+    usage: ProcessUsage | None
+    image: Image
+    console: Path
+
+
+def observe(machine: Machine) -> Observation:
+    """A look at `machine`."""
+    process = machine.process
+    if machine.over or process is None or not alive(process):
+        return Observation(Readiness(ready=False, because="it does not run"), None)
+    match machine.state:
+        case VmState.STARTING:
+            ready = Readiness(ready=False, because="it is being started")
+        case VmState.STOPPING:
+            ready = Readiness(ready=False, because="it is being stopped")
+        case _:
+            try:
+                ready = readiness(machine.run_dir / CONSOLE)
+            except SquibError:  # its squib just cleaned up
+                ready = Readiness(ready=False, because="its console is gone")
+    return Observation(ready, age_s(process))
+
+
+def inspect(machine: Machine) -> Inspection:
+    """A close look at `machine`. Raises StorageError where what is stored of it is damaged."""
+    seen = observe(machine)
+    return Inspection(
+        machine=machine,
+        observed=seen,
+        spec=run_spec.decode(machine.run_spec) if machine.run_spec else None,
+        usage=None if machine.process is None or seen.uptime_s is None else usage(machine.process),
+        image=_image(machine),
+        console=machine.run_dir / CONSOLE,
+    )
+
+
+def _image(machine: Machine) -> Image:
+    state = ImageState.GONE
+    files: tuple[FileRecord, ...] = ()
+    if machine.artifact is not None:
+        try:
+            data = (machine.artifact / MANIFEST).read_bytes()
+        except OSError:
+            data = b""
+        if data:
+            state = ImageState.CHANGED
+        if hashlib.sha256(data).hexdigest() == machine.manifest_digest:
+            state, files = ImageState.PRESENT, manifest.decode(data, machine.artifact).files
+    return Image(machine.artifact, machine.manifest_digest, state, files)

@@ -1,0 +1,55 @@
+"""`squib restart`: the same machine once more."""
+
+from __future__ import annotations
+
+import click
+
+from squib.cli.endpoints import urls
+from squib.cli.json_output import machine_json, print_json
+from squib.cli.run import STOP_S, say
+from squib.model.machine import AccelChoice
+from squib.store import Machine
+from squib.wiring import house
+
+__all__ = ["restart"]
+
+
+class _Narrator:
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+        if not self._quiet:
+            say(f"{machine.name}: booting in {machine.vmm} with {choice.reason}")
+
+    def output(self, data: bytes) -> None:
+        """The console goes to its file; an error shows its end."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=STOP_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the guest has to stop.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the machines as a JSON array.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but the machines and errors.")
+def restart(names: tuple[str, ...], timeout: float, as_json: bool, quiet: bool) -> None:
+    """Stop detached microVMs and start them again as they were: same image, keys, size, name and ports.
+
+    One that has ended is started again. Where the new start fails the machine has ended; its console says more.
+    """
+    with house().running() as running:
+        running.clean()
+        for name in names:
+            running.store.get(name)  # all names are right, or nothing is stopped
+        started = [running.restart(name, timeout, _Narrator(quiet=quiet)) for name in dict.fromkeys(names)]
+    if as_json:
+        print_json([machine_json(machine) for machine in started])
+        return
+    for machine in started:
+        print(" ".join([machine.name, *urls(machine.forwards)]))

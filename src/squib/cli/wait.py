@@ -1,0 +1,47 @@
+"""`squib wait`: until machines have ended, and whether they ended well."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from squib.cli.json_output import machine_json, print_json
+from squib.errors import GuestError
+from squib.wiring import house
+
+__all__ = ["TIMED_OUT", "wait"]
+
+TIMED_OUT = 124
+"""The exit code of timeout(1), where a machine still runs."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait. Default: for ever.")
+@click.option("--json", "as_json", is_flag=True, help="Print the machines as a JSON array.")
+def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    """Wait until microVMs have ended.
+
+    The exit code is 0 where the last word of each guest was status 0, 70 where one's was not, 124 where one still runs
+    when the time is over.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with house().running() as running:
+        running.clean()
+        for name in names:
+            running.store.get(name)  # all names are right, or nothing is waited for
+        machines = [
+            running.ending.wait(name, None if deadline is None else max(0.0, deadline - time.monotonic())) for name in names
+        ]
+    if as_json:
+        print_json([machine_json(machine) for machine in machines])
+    for machine in machines:
+        if not machine.over:
+            print(f"squib: {machine.name} still runs after {timeout:g} s", file=sys.stderr)
+        elif not as_json:
+            print(f"{machine.name}: {machine.exit_reason or machine.state}")
+    if not all(machine.over for machine in machines):
+        return TIMED_OUT
+    return 0 if all(machine.exit_status == 0 for machine in machines) else GuestError.exit_code

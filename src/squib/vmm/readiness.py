@@ -1,0 +1,50 @@
+"""Whether a machine that runs serves now, from the end of its console, where PID 1 says when the server is ready or dies.
+
+Only a bounded part is read, however long the console is: where a server logs so much that PID 1's last word is further back
+than that, the machine is taken for ready, as it was when it was started.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from squib.formats.console_lines import Exit, Ready, Restart, find
+from squib.host.files import storage_errors
+
+__all__ = ["Readiness", "readiness"]
+
+_CHUNK = 1 << 16
+_LOOKED_AT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`because` says in a few words why it is not ready; empty where it is."""
+
+    ready: bool
+    because: str = ""
+
+
+def readiness(console: Path) -> Readiness:
+    """What the last such line in the file says. Raises MissingError, StorageError and their like."""
+    with storage_errors(console), console.open("rb") as file:
+        begin = os.fstat(file.fileno()).st_size
+        least, seen = max(0, begin - _LOOKED_AT), b""
+        while begin > least:
+            begin, end = max(least, begin - _CHUNK), begin
+            file.seek(begin)
+            seen = file.read(end - begin) + seen
+            # A line that a chunk cuts is found whole with the next one.
+            for line in reversed(find(seen)):
+                match line:
+                    case Ready():
+                        return Readiness(ready=True)
+                    case Restart():
+                        return Readiness(ready=False, because=f"its server died ({line.cause}) and is started again")
+                    case Exit():
+                        return Readiness(ready=False, because=f"it is ending ({line.reason})")
+                    case _:
+                        continue
+    return Readiness(ready=True)
