@@ -282,3 +282,21 @@ def test_an_end_in_the_middle() -> None:
     cut = http.end()
     assert cut is not None
     assert cut.status == 400
+
+
+BEFORE = {name: text for name, (_, text) in BAD.items()} | GOOD | {
+    "HTTP/1.0 with a bad Host": "GET / HTTP/1.0\r\nHost: a b\r\n\r\n",
+    "HTTP/1.0 kept": "GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+def test_no_client_changes_what_another_one_gets(before: str) -> None:
+    """One reader serves all connections."""
+    for after in (OK + "\r\n", POST + "Content-Length: 3\r\n\r\nabc"):
+        reader = HeadReader(LIMITS)
+        first, second = Http1(reader, LIMITS), Http1(reader, LIMITS)
+        first.feed(before.encode("latin-1"))
+        first.next()
+        second.feed(after.encode("latin-1"))
+        assert isinstance(second.next(), Head)

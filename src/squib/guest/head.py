@@ -54,7 +54,7 @@ class HeadReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """For llhttp: one header line."""
         name = name.lower()
-        field = (name, value.strip(b" \t"))
+        field = name, value.strip(b" \t")
         self._fields.append(field)
         if name in _FRAMING:
             self._framing.append(field)
@@ -76,21 +76,26 @@ class HeadReader:
         self._fields, self._framing = fields, framing
         if head[line_end - 1] not in b"01":  # HTTP/1.2 and on, which llhttp does not take
             head = head[: line_end - 1] + b"1" + head[line_end:]
-        agreed = self._cut(head)
+        agreed = True
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:  # no objection
+            self._parser = HttpRequestParser(self)
+        except HttpParserError:
+            self._parser = HttpRequestParser(self)
+            agreed = False
         if not agreed:
             fields[:] = [field_line(line) for line in head[line_end + 2 : -4].split(b"\r\n")]
             framing[:] = [field for field in fields if field[0] in _FRAMING]
         read = Head(method, target, minor, fields)
-        if len(framing) == 1 and framing[0][0] == b"host":  # most requests
+        if minor == 1 and len(framing) == 1 and framing[0][0] == b"host":  # most requests
             host = framing[0][1]
             if host != self._good_host:
                 _check_hosts(read, [host])
                 self._good_host = host
         else:
-            self._parser = HttpRequestParser(self)  # the old one may wait for a body
+            self._parser = HttpRequestParser(self)  # the old one may wait for a body, or for nothing more
             _understand(read, framing, self._limits.body_bytes)
-        if minor == 0:
-            self._parser = HttpRequestParser(self)  # the old one waits for nothing more
         if not agreed:
             raise Refusal(400, "the request is malformed")
         return read
@@ -98,17 +103,6 @@ class HeadReader:
     def _is_too_long(self, head: bytes, line_end: int) -> bool:
         limits = self._limits
         return line_end > limits.request_line_bytes or len(head) - line_end - 4 > limits.header_bytes
-
-    def _cut(self, head: bytes) -> bool:
-        """Lets llhttp cut the header lines into fields; whether it had no objection."""
-        try:
-            self._parser.feed_data(head)
-        except HttpParserUpgrade:
-            self._parser = HttpRequestParser(self)
-        except HttpParserError:
-            self._parser = HttpRequestParser(self)
-            return False
-        return True
 
     def check_lines(self, data: bytes, checked: int, lines: int) -> tuple[int, int]:
         """Looks at the lines of a head that is not whole; raises Refusal where it cannot become a good one.

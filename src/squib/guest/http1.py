@@ -72,10 +72,11 @@ class Http1:
     def next(self) -> Event | None:
         """What has come in whole; see the module."""
         if self._body is None and not self._closed:
-            if self._at == len(self._data):
+            at, data = self._at, self._data
+            if at == len(data):
                 return None
-            if self._data[self._at] != 0x0D:  # no empty line before the request
-                end = self._data.find(b"\r\n\r\n", self._at + (self._checked and self._checked - 2))
+            if data[at] != 0x0D:  # no empty line before the request
+                end = data.find(b"\r\n\r\n", at + (self._checked and self._checked - 2))
                 if end >= 0:
                     return self._take_head(end + 4)
         return self._next_slowly()

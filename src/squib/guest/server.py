@@ -217,10 +217,10 @@ class Server:
         if event is None:
             self._wait(connection)
             return
-        out = self._out_for(connection, event, keep_alive=True)
-        if http.phase == http1.IDLE:  # most requests have nothing behind them
-            self._send_all(connection, out)
+        if isinstance(event, Head) and http.phase == http1.IDLE:  # most requests have nothing behind them
+            self._send_all(connection, self._respond(connection, event, keep_alive=True))
             return
+        out = self._out_for(connection, event, keep_alive=True)
         pieces, size = [out], len(out)
         while (event := http.next()) is not None:
             pieces.append(self._out_for(connection, event, keep_alive=True))
