@@ -32,7 +32,25 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: clock\r\nConnection: close\r\n\r\n"
 ETH0 = "ip link add eth0 type veth peer name far0"
 NO_CAPABILITY = "0" * 16
 
+# Each answers its process's first requests in one way and all others in another.
+COUNTED = """
+import os, signal, time
+from squib.guest.handler import Response
+count = 0
+def answer(request):
+    global count
+    count += 1
+    os.write(2, b"\\nasked %d times for %s by %s\\n" % (
+        count, request.target.encode(), dict(request.headers).get("user-agent", "-").encode()))
+    return first() if count <= {many} else then()
+"""
 APPS = {
+    "hangs": COUNTED.format(many=3) + "def first():\n    return Response(b'')\ndef then():\n    signal.pause()\n",
+    "unavailable": COUNTED.format(many=3)
+    + "def first():\n    return Response(b'', status=503)\ndef then():\n    return Response(b'')\n",
+    "slow": COUNTED.format(many=9) + "def first():\n    time.sleep(0.05)\n    return Response(b'')\n",
+    "ends": COUNTED.format(many=1) + "def first():\n    return Response(b'')\ndef then():\n    os._exit(0)\n",
+    "done": "import os\nos._exit(0)\n",
     "clock": "from squib.guest.clock import answer\n",
     "crashing": "import os\nos._exit(3)\n",
     "broken": "raise RuntimeError('this appliance never starts')\n",
@@ -72,6 +90,7 @@ class Image:
         stop_ms: int = 12_000,
         restart: tuple[str, int] = ("always", 5),
         health: tuple[str, int, int, int, int] | None = None,
+        silence_ms: int = 10_000,
     ) -> list[str]:
         """Writes the spec, the kernel's line and /sbin/init; what to run as the first process."""
         spec = (2, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),), restart, health)
@@ -79,7 +98,7 @@ class Image:
         (self.root / "cmdline").write_bytes(f"console=ttyS0 {parameters}\n".encode("latin-1"))
         (self.root / "init").write_text(
             f"import sys\nsys.path.insert(0, {str(self.root / 'lib')!r})\nfrom squib.guest import init, supervisor\n"
-            f"supervisor.STOP_MS = {stop_ms}\n"
+            f"supervisor.STOP_MS, supervisor.SILENCE_MS = {stop_ms}, {silence_ms}\n"
             f"init.main(cmdline_path={str(self.root / 'cmdline')!r}, spec_path={str(self.root / 'appliance')!r})\n"
         )
         return [os.path.realpath(sys.executable), "-IS", str(self.root / "init")]
@@ -129,6 +148,11 @@ class Machine:
     def server(self) -> int:
         """The server process, as it is seen from outside."""
         return children(self.init)[0]
+
+    @property
+    def checker(self) -> int:
+        """The health process, likewise: it is started after the server."""
+        return children(self.init)[1]
 
     def connect(self, address: tuple[str, int] = ("127.0.0.1", 80)) -> socket.socket:
         """A connection that is made inside."""
@@ -220,8 +244,10 @@ def boot(image: Image, begin: Begin) -> Boot:
         stop_ms: int = 12_000,
         restart: tuple[str, int] = ("always", 5),
         health: tuple[str, int, int, int, int] | None = None,
+        silence_ms: int = 10_000,
     ) -> Machine:
-        return begin(image.command(app, parameters, stop_ms=stop_ms, restart=restart, health=health), before)
+        command = image.command(app, parameters, stop_ms=stop_ms, restart=restart, health=health, silence_ms=silence_ms)
+        return begin(command, before)
 
     return start
 
@@ -437,3 +463,105 @@ def test_it_refuses_to_be_any_process_but_the_first(begin: Begin, image: Image) 
     assert "refuses to run" in machine.line("squib: ")
     assert machine.line("status") == "status 71"
     assert machine.ended() == 0
+
+
+def test_an_app_that_hangs_is_killed_and_started_again(boot: Boot) -> None:
+    machine = boot("hangs", health=("/healthz?x=1", 20, 200, 2, 0))
+    assert " state=ok failures=0 check=ok" in machine.line("squib.health abi=2 uptime_ms=")
+    assert machine.line("squib.").startswith("squib.ready "), "right behind the first good check"
+    assert "asked 1 times for /healthz?x=1 by squib-health" in machine.seen
+    first = machine.server
+    assert machine.line("squib.").endswith(" state=failing failures=1 check=timeout")
+    assert machine.line("squib.").endswith(" state=unhealthy failures=2 check=timeout")
+    assert machine.line("squib.") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=health"
+    assert machine.line("squib.").endswith(" state=ok failures=0 check=ok")
+    assert machine.line("squib.").startswith("squib.ready ")
+    assert machine.server != first
+
+
+def test_what_hangs_again_and_again_is_given_up(boot: Boot) -> None:
+    machine = boot("hangs", health=("/", 20, 100, 1, 0), restart=("on-failure", 2))
+    assert machine.line("squib.restart") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=health"
+    assert machine.line("squib.exit") == "squib.exit abi=2 status=70 reason=crashed cause=health"
+    assert machine.ended() == -signal.SIGHUP
+
+
+def test_a_slow_app_within_the_deadline_is_left_alone(boot: Boot) -> None:
+    machine = boot("slow", health=("/", 10, 30_000, 1, 0))
+    machine.line("asked 6 times")
+    assert [line.split()[0] for line in machine.seen if line.startswith("squib.")] == [
+        "squib.boot",
+        "squib.health",
+        "squib.ready",
+    ]
+
+
+def test_bad_answers_in_the_start_period_do_not_count(boot: Boot) -> None:
+    machine = boot("unavailable", health=("/", 20, 30_000, 1, 60_000))
+    assert machine.line("squib.health").endswith(" state=starting failures=0 check=status:503")
+    assert machine.line("squib.").endswith(" state=ok failures=0 check=ok")
+    assert machine.line("squib.").startswith("squib.ready ")
+    assert sum(line.startswith("asked ") for line in machine.seen) == 4
+
+
+def test_bad_answers_without_a_start_period_count(boot: Boot) -> None:
+    machine = boot("unavailable", health=("/", 20, 30_000, 1, 0), restart=("never", 5))
+    assert machine.line("squib.health").endswith(" state=unhealthy failures=1 check=status:503")
+    assert machine.line("squib.") == "squib.exit abi=2 status=70 reason=crashed cause=health"
+    assert machine.ended() == -signal.SIGHUP
+
+
+@pytest.mark.parametrize(
+    ("app", "policy", "line"),
+    [
+        ("crashing", "never", "squib.exit abi=2 status=70 reason=crashed cause=exit:3"),
+        ("crashing", "on-failure", "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:3"),
+        ("done", "never", "squib.exit abi=2 status=0 reason=finished cause=exit:0"),
+        ("done", "on-failure", "squib.exit abi=2 status=0 reason=finished cause=exit:0"),
+        ("done", "always", "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:0"),
+        ("broken", "never", "squib.exit abi=2 status=65 reason=appliance cause=exit:65"),
+    ],
+)
+def test_restart_policies(boot: Boot, app: str, policy: str, line: str) -> None:
+    machine = boot(app, restart=(policy, 5))
+    machine.line("squib.boot")
+    assert machine.line("squib.") == line
+
+
+def test_a_server_that_ends_while_it_is_asked(boot: Boot) -> None:
+    machine = boot("ends", restart=("on-failure", 5), health=("/", 20, 30_000, 3, 0))
+    machine.line("squib.ready")
+    assert machine.line("squib.exit") == "squib.exit abi=2 status=0 reason=finished cause=exit:0"
+
+
+def test_the_health_process_has_no_privileges_and_no_listener(boot: Boot) -> None:
+    machine = boot(health=("/", 600_000, 30_000, 1, 0))
+    machine.line("squib.ready")
+    assert len(children(machine.init)) == 2
+    checker = status(machine.checker)
+    assert checker["Uid"].split() == checker["Gid"].split() == ["65532"] * 4
+    assert [checker[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")] == [NO_CAPABILITY] * 5
+    assert checker["NoNewPrivs"] == "1"
+    kinds = [str(entry.readlink()).partition(":")[0] for entry in Path(f"/proc/{machine.checker}/fd").iterdir()]
+    assert sorted(kinds) == ["/dev/null", "pipe", "pipe", "pipe"], "the outputs, and the pipe of its reports"
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_health_process_without_a_word_is_replaced(boot: Boot, number: signal.Signals) -> None:
+    machine = boot("slow", health=("/", 20, 2_000, 100, 0), silence_ms=0)
+    machine.line("asked 2 times")
+    server, checker = machine.server, machine.checker
+    os.kill(checker, number)
+    machine.line("asked 8 times")
+    assert machine.server == server
+    assert machine.checker != checker
+    os.kill(machine.init, signal.SIGTERM)
+    assert machine.line("squib.") == "squib.exit abi=2 status=0 reason=stopped cause=exit:0"
+
+
+def test_a_stop_while_the_app_hangs(boot: Boot) -> None:
+    machine = boot("hangs", health=("/", 20, 30_000, 1, 0), stop_ms=50)
+    machine.line("asked 4 times")
+    os.kill(machine.init, signal.SIGTERM)
+    assert machine.line("squib.exit").startswith("squib.exit abi=2 status=")
+    assert machine.ended() == -signal.SIGHUP

@@ -89,7 +89,9 @@ class Watch:
         """
         readable = self._wait(deadline_ms)
         events: list[supervisor.Event] = []
-        if self._server is not None and self._server.ready_fd in readable and self._took_ready(self._server):
+        server = self._server
+        # Once it was read, the number of its descriptor may be another's.
+        if server is not None and self._awaits_ready and server.ready_fd in readable and self._took_ready(server):
             events.append(Ready())
         signalled = self._signal_fd in readable
         if signalled and self._stop_asked():
