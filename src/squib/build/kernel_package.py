@@ -38,9 +38,18 @@ class PackageKernel:
 
     refresh: bool = False
 
+    def cached(self) -> Kernel | None:
+        """The kernel where it is here already; apt is not asked."""
+        return kernel_cache.load(_KEY)
+
+    def offered(self) -> str:
+        """The package that apt would start from, with its version; empty where it knows none. Raises UnavailableError."""
+        package = next((package for name in _NAMES if (package := apt.show(name)) is not None), None)
+        return "" if package is None else f"{package.name} {package.version}"
+
     def obtain(self, progress: Progress) -> Kernel:
         """The kernel. Raises UnavailableError with what to do where the distribution cannot give one."""
-        cached = kernel_cache.load(_KEY)
+        cached = self.cached()
         if cached is not None and not self.refresh:
             return cached
         progress("asking apt for the kernel's package", None)

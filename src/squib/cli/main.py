@@ -25,6 +25,7 @@ __all__ = ["VERBS", "cli", "squib"]
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("squib.cli.build:build", "Make rootfs.ext4, initrd.img, vmlinux and manifest.json."),
     "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
+    "doctor": ("squib.cli.doctor:doctor", "Look at what this machine needs and has."),
     "init": ("squib.cli.init:init", "Write an appliance to start from."),
     "inspect": ("squib.cli.inspect:inspect", "Show all that is known of microVMs."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),

@@ -23,7 +23,7 @@ from squib.model.machine import Accel, AccelChoice
 from squib.vmm.qemu.argv import trial_argv
 from squib.vmm.run_dir import make_run_dir
 
-__all__ = ["TRIAL_S", "AccelChoice", "Trial", "choose", "try_boot"]
+__all__ = ["TRIAL_S", "AccelChoice", "Trial", "choose", "forget", "kept", "trial", "try_boot"]
 
 TRIAL_S = 2.5
 """Seconds for a kernel's first words; under hardware KVM they take about 0.2. The rest of 3 s is for ending it."""
@@ -59,12 +59,14 @@ def choose(
     found = kvm.look() if device is None else device
     if found.problem:
         return _without_kvm(wanted, found.problem, found.hint)
-    trial = _kept_or_new(kernel, kernel_sha256, program)
+    outcome = trial(kernel, kernel_sha256, program)
     driver = f"driver {found.module}" if found.module else "driver unknown"
-    if trial.works:
-        return AccelChoice(Accel.KVM, f"KVM, because a trial boot of this kernel spoke after {trial.elapsed_ms} ms ({driver})")
-    evidence = f"/dev/kvm is there, but {trial.problem} ({driver}{'' if found.hardware else ', no hardware behind it'})"
-    return _without_kvm(wanted, evidence, "use --accel tcg, or a host with hardware virtualisation", trial.said)
+    if outcome.works:
+        return AccelChoice(
+            Accel.KVM, f"KVM, because a trial boot of this kernel spoke after {outcome.elapsed_ms} ms ({driver})"
+        )
+    evidence = f"/dev/kvm is there, but {outcome.problem} ({driver}{'' if found.hardware else ', no hardware behind it'})"
+    return _without_kvm(wanted, evidence, "use --accel tcg, or a host with hardware virtualisation", outcome.said)
 
 
 def _without_kvm(wanted: Accel | None, why: str, hint: str, said: str = "") -> AccelChoice:
@@ -99,17 +101,32 @@ def try_boot(kernel: Path, accel: Accel, *, program: Path, timeout: float) -> Tr
         return Trial(works=False, elapsed_ms=elapsed_ms, problem=problem, said=said)
 
 
-def _kept_or_new(kernel: Path, kernel_sha256: str, program: Path) -> Trial:
-    key = _key(kernel_sha256, program)
-    path = cache_home() / "kvm-trials.json"
-    trials = _read(path)
-    if key in trials:
-        return trials[key]
-    trial = try_boot(kernel, Accel.KVM, program=program, timeout=TRIAL_S)
-    recent = dict([*trials.items(), (key, trial)][-_MAX_KEPT:])
+def trial(kernel: Path, kernel_sha256: str, program: Path) -> Trial:
+    """What came of booting `kernel` under KVM: the answer that is kept, else a new one, which is then kept."""
+    if (known := kept(kernel_sha256, program)) is not None:
+        return known
+    new = try_boot(kernel, Accel.KVM, program=program, timeout=TRIAL_S)
+    path = _path()
+    recent = dict([*_read(path).items(), (_key(kernel_sha256, program), new)][-_MAX_KEPT:])
     with contextlib.suppress(SquibError):  # without a cache the next run tries again
         write_atomic(path, msgspec.json.encode(_Kept(recent)), 0o600)
-    return trial
+    return new
+
+
+def kept(kernel_sha256: str, program: Path) -> Trial | None:
+    """The answer that is kept for this boot of the host, this kernel and this QEMU."""
+    return _read(_path()).get(_key(kernel_sha256, program))
+
+
+def forget() -> None:
+    """Drops every kept answer, so that the next one is new. Raises PermissionDeniedError and its kin."""
+    path = _path()
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def _path() -> Path:
+    return cache_home() / "kvm-trials.json"
 
 
 def _key(kernel_sha256: str, program: Path) -> str:

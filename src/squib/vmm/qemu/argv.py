@@ -16,7 +16,7 @@ from squib.formats import kernel_cmdline
 from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
 from squib.vmm.run_dir import CONSOLE
 
-__all__ = ["QMP_SOCKET", "argv", "kernel_command_line", "trial_argv"]
+__all__ = ["QMP_SOCKET", "argv", "check_argv", "kernel_command_line", "trial_argv"]
 
 QMP_SOCKET = "qmp.sock"
 
@@ -83,6 +83,22 @@ def trial_argv(kernel: Path, accel: Accel, *, program: Path) -> tuple[str, ...]:
         *("-append", "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"),
         *("-chardev", f"file,id=console,path={CONSOLE},append=on"),
         *("-serial", "chardev:console"),
+    )
+
+
+def check_argv(*, program: Path) -> tuple[str, ...]:
+    """A machine that is set up and never started: QEMU has its firmware and its sandbox, or says what is wrong.
+
+    It ends by `quit` on its standard input.
+    """
+    return (
+        str(program),
+        *("-nodefaults", "-no-user-config", "-S"),
+        *("-display", "none"),
+        *("-sandbox", _SANDBOX),
+        *_machine(Accel.TCG),
+        *("-m", "16M"),
+        *("-monitor", "stdio"),
     )
 
 

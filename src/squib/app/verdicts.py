@@ -1,0 +1,253 @@
+"""What `squib doctor` makes of what it found: each function takes a finding and gives a row. Pure: nothing is looked at here.
+
+MISSING is what some verb of squib cannot do without, WARNING what makes it slower, tighter, or less than it could be.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+
+from squib.model.findings import (
+    DatabaseFound,
+    DeviceFound,
+    FolderFound,
+    KernelFound,
+    KvmFound,
+    Level,
+    MemoryFound,
+    NamespacesFound,
+    ProgramFound,
+    PythonFound,
+    QemuFound,
+    Row,
+    SystemFound,
+    Unlooked,
+    User,
+)
+from squib.model.units import MIB
+
+__all__ = [
+    "database",
+    "folder",
+    "kernel",
+    "kvm",
+    "memory",
+    "namespaces",
+    "optional",
+    "packages",
+    "program",
+    "python",
+    "qemu",
+    "system",
+    "tun",
+    "unlooked",
+]
+
+_FIRST_LINUX = (5, 4)
+_FIRST_PYTHON, _PAST_PYTHON = (3, 11), (3, 14)
+_MEMORY_MIB = {Level.MISSING: 192, Level.WARNING: 512}
+_SPACE = {
+    "cache": {Level.MISSING: 192 * MIB, Level.WARNING: 1024 * MIB},
+    "state": {Level.MISSING: 8 * MIB, Level.WARNING: 256 * MIB},
+}
+"""Less than this is too little: a kernel, what it came from and two artifacts are about 150 MB; a machine's logs a few."""
+
+_FORBIDS = {
+    "user.max_user_namespaces": (0, 15000),
+    "kernel.unprivileged_userns_clone": (0, 1),
+    "kernel.apparmor_restrict_unprivileged_userns": (1, 0),
+}
+"""sysctl → the value with which it forbids user namespaces, and one with which it does not."""
+
+
+def unlooked(name: str, found: Unlooked, *, needed: bool) -> Row:
+    """A look that failed."""
+    return Row(name, Level.MISSING if needed else Level.WARNING, f"could not be looked at: {found.why}", found.hint)
+
+
+def system(found: SystemFound) -> Row:
+    """The host's kernel and processor."""
+    says = f"{found.name}, {found.os} {found.kernel}, {found.machine}"
+    if (found.os, found.machine) != ("Linux", "x86_64"):
+        return Row("system", Level.MISSING, f"{says}: squib needs Linux on x86_64", "use an x86-64 Linux host")
+    version = re.match(r"(\d+)\.(\d+)", found.kernel)
+    if version and (int(version[1]), int(version[2])) < _FIRST_LINUX:
+        return Row("system", Level.MISSING, f"{says}: squib needs Linux 5.4 or newer", "use a newer kernel on this host")
+    return Row("system", Level.OK, says)
+
+
+def python(found: PythonFound) -> Row:
+    """The interpreter."""
+    says = f"{'.'.join(map(str, found.version))} ({found.executable})"
+    if _FIRST_PYTHON <= found.version[:2] < _PAST_PYTHON:
+        return Row("python", Level.OK, says)
+    return Row("python", Level.WARNING, f"{says}: squib was tried with 3.11 to 3.13", "run squib with one of these")
+
+
+def packages(found: PythonFound) -> Row:
+    """What squib imports."""
+    missing = [package.name for package in found.packages if package.version is None]
+    if missing:
+        remedy = f"{shlex.quote(found.executable)} -m pip install {' '.join(missing)}"
+        return Row("python packages", Level.MISSING, f"not to be imported: {', '.join(missing)}", remedy)
+    return Row("python packages", Level.OK, ", ".join(f"{p.name} {p.version}".strip() for p in found.packages))
+
+
+def program(found: ProgramFound, user: User, *, needed: bool = True, use: str = "") -> Row:
+    """A program that squib starts; `use` says what for, where it is not needed."""
+    level = Level.MISSING if needed else Level.WARNING
+    if found.path is None:
+        return Row(found.name, level, f"not installed{f': {use}' if use else ''}", _install(found, user))
+    if found.problem:
+        return Row(found.name, level, f"{found.path} does not run: {found.problem}", _install(found, user, again=True))
+    return Row(found.name, Level.OK, f"{found.version} ({found.path})".strip())
+
+
+def optional(found: ProgramFound) -> Row:
+    """A program that a coming squib will use."""
+    says = "not installed" if found.path is None else f"{found.version} ({found.path})".strip()
+    return Row(found.name, Level.OK, f"{says}; optional, nothing uses it yet")
+
+
+def qemu(found: QemuFound, user: User) -> Row:
+    """QEMU: that it runs, and that it can set up a machine in its sandbox."""
+    row = program(found.program, user)
+    if row.level is not Level.OK or not found.problem:
+        return row if row.level is not Level.OK else Row(row.name, row.level, f"{row.found}, with its sandbox")
+    if "sandbox" in found.said:
+        says = "was built without its sandbox (seccomp)"
+    else:
+        says = f"cannot set up a machine: {found.said.splitlines()[-1] if found.said else found.problem}"
+    return Row(row.name, Level.MISSING, f"{row.found} {says}", _install(found.program, user, again=True))
+
+
+def kernel(found: KernelFound, user: User) -> Row:
+    """The guest's kernel: cached, or to be had."""
+    name = "guest kernel"
+    if found.release:
+        return Row(name, Level.OK, f"{found.release}, cached ({found.source})")
+    if not found.apt:
+        return Row(
+            name,
+            Level.MISSING,
+            "none is cached, and this system has no apt to get one with",
+            "squib run --kernel PATH --modules DIR, with a kernel of yours",
+        )
+    if not found.offered:
+        why = "apt knows no kernel for virtual machines" if found.lists else "apt has no lists of packages"
+        return Row(name, Level.MISSING, f"none is cached, and {why}", _sudo("apt-get update", user))
+    return Row(name, Level.OK, f"{found.offered}: will be downloaded once, by the first build")
+
+
+def kvm(found: KvmFound, user: User) -> Row:
+    """Whether guests run on hardware. Emulation always works, so nothing here is ever missing."""
+    device = found.device
+    if device.problem:
+        who = f" ({device.who})" if device.who else ""
+        return Row(
+            "kvm", Level.WARNING, f"{device.problem}{who}; machines are emulated, which is slower", _for(device.hint, user)
+        )
+    driver = f"driver {found.module or 'unknown'}{'' if found.hardware else ', no hardware behind it'}; {device.who}"
+    if found.works is None:
+        return Row("kvm", Level.WARNING, f"{device.path} opens ({driver}); no trial boot: {found.untried}", "squib demo")
+    if found.works:
+        return Row("kvm", Level.OK, f"{found.trial} ({driver})")
+    kept = ", as tried before; machines are emulated" if found.kept else "; machines are emulated"
+    retry = "squib doctor --retry" if found.kept else ""
+    return Row("kvm", Level.WARNING, f"{device.path} opens, but {found.trial} ({driver}){kept}", retry)
+
+
+def tun(found: DeviceFound, user: User) -> Row:
+    """The device for networks of the host's own."""
+    if not found.problem:
+        return Row("tun", Level.OK, f"{found.path} opens ({found.who}); nothing uses it yet")
+    remedy = f"sudo setfacl -m u:$USER:rw {found.path}" if found.hint == "allow" else "sudo modprobe tun"
+    who = f" ({found.who})" if found.who else ""
+    return Row("tun", Level.WARNING, f"{found.problem}{who}; for host networks, which are to come", _for(remedy, user))
+
+
+def namespaces(found: NamespacesFound, user: User) -> Row:
+    """User namespaces."""
+    name = "user namespaces"
+    if not found.problem:
+        return Row(name, Level.OK, "can be made, with a network in them; nothing uses them yet")
+    for setting, value in found.settings:
+        forbidding, mending = _FORBIDS.get(setting, (None, None))
+        if value == forbidding:
+            remedy = _sudo(f"sysctl {setting}={mending}", user)
+            return Row(
+                name,
+                Level.WARNING,
+                f"{found.problem}, because {setting} is {value}; for host networks, which are to come",
+                remedy,
+            )
+    return Row(name, Level.WARNING, f"{found.problem}; for host networks, which are to come")
+
+
+def folder(found: FolderFound, user: User) -> Row:
+    """A folder of squib's: that it can be written, by nobody else, and has room."""
+    path, where = shlex.quote(str(found.path)), shlex.quote(str(found.nearest))
+    if found.problem:
+        if found.problem in {os.strerror(errno.EACCES), os.strerror(errno.EPERM)}:
+            owner = shlex.quote(user.name)
+            command = f"chown -R {owner} {path}" if found.mode is not None else f"install -d -m 700 -o {owner} {path}"
+            return Row(
+                found.purpose, Level.MISSING, f"{found.path}: this user may not write to {found.nearest}", _sudo(command, user)
+            )
+        return Row(found.purpose, Level.MISSING, f"{found.path}: {found.problem}", f"ls -ld {where}; df -h {where}")
+    says = f"{found.path}{'' if found.mode is not None else ' (not made yet)'}, {_room(found.free_bytes)} free"
+    for level, least in _SPACE[found.purpose].items():
+        if found.free_bytes < least:
+            return Row(found.purpose, level, f"{says}: less than {_room(least)}", f"df -h {where}")
+    if found.mode is not None and found.mode & _open_to_others(found.purpose):
+        said = "others may look into it" if found.purpose == "state" else "others may write to it"
+        return Row(found.purpose, Level.WARNING, f"{says}: {said} ({found.mode:04o})", f"chmod 700 {path}")
+    return Row(found.purpose, Level.OK, says)
+
+
+def _room(size: int) -> str:
+    return f"{size / (1024 * MIB):.1f} GiB" if size >= 1024 * MIB else f"{size // MIB} MiB"
+
+
+def _open_to_others(purpose: str) -> int:
+    """The bits that should not be set: consoles are nobody else's business, and a kernel is not for others to replace."""
+    return 0o077 if purpose == "state" else 0o022
+
+
+def database(found: DatabaseFound) -> Row:
+    """The record of what runs."""
+    if found.problem:
+        return Row("machines", Level.MISSING, found.problem, found.hint)
+    if found.machines is None:
+        return Row("machines", Level.OK, "none was started yet")
+    return Row("machines", Level.OK, f"{found.machines} in {found.path}")
+
+
+def memory(found: MemoryFound) -> Row:
+    """What a machine can have."""
+    says = f"{found.available_mib} MiB of {found.total_mib} MiB available"
+    for level, least in _MEMORY_MIB.items():
+        if found.available_mib < least:
+            return Row(
+                "memory", level, f"{says}: less than {least} MiB", "end something: ps -eo rss,pid,args --sort=-rss | head"
+            )
+    return Row("memory", Level.OK, says)
+
+
+def _install(found: ProgramFound, user: User, *, again: bool = False) -> str:
+    if not user.has_apt:
+        return f"install {found.name} with this system's package manager (Debian's package is {found.package})"
+    return _sudo(f"apt-get install {'--reinstall ' if again else ''}{found.package}", user)
+
+
+def _sudo(command: str, user: User) -> str:
+    return command if user.root else f"sudo {command}"
+
+
+def _for(hint: str, user: User) -> str:
+    """A remedy of another room with this user's real name in it, and without sudo where it is root who asks."""
+    mine = hint.replace("$USER", shlex.quote(user.name))
+    return mine.replace("sudo ", "") if user.root else mine

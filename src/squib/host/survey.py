@@ -1,0 +1,194 @@
+"""What there is on this machine: programs, devices, namespaces, folders, memory. Looks, and judges nothing.
+
+A look may raise what it meets, and takes as long as the machine does: `app.doctor` bounds both.
+"""
+
+from __future__ import annotations
+
+import grp
+import importlib
+import importlib.metadata
+import os
+import platform
+import pwd
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from squib.errors import SquibError, UnavailableError
+from squib.host import command
+from squib.host.files import existing_parent
+from squib.model.findings import (
+    DeviceFound,
+    FolderFound,
+    MemoryFound,
+    NamespacesFound,
+    PackageFound,
+    ProgramFound,
+    PythonFound,
+    SystemFound,
+    User,
+)
+from squib.model.units import KIB
+
+__all__ = ["PACKAGES", "device", "folder", "memory", "namespaces", "permissions", "program", "python", "system", "user"]
+
+PACKAGES = {
+    "click": "click",
+    "httptools": "httptools",
+    "lz4": "lz4",
+    "msgspec": "msgspec",
+    "pyelftools": "elftools",
+    "rich": "rich",
+    "zstandard": "zstandard",
+}
+"""Each of squib's dependencies (pyproject.toml) and the module that it brings."""
+
+_ASK_S = 5.0
+_VERSION = re.compile(r"\d+(?:\.\d+)+\S*")
+
+_NAMESPACES = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for flag in (0x10000000, 0x40000000):  # CLONE_NEWUSER, then CLONE_NEWNET with the rights that the first one gave
+    if libc.unshare(flag) != 0:
+        print(os.strerror(ctypes.get_errno()))
+        break
+"""
+_SETTINGS = (
+    "user/max_user_namespaces",
+    "kernel/unprivileged_userns_clone",
+    "kernel/apparmor_restrict_unprivileged_userns",
+)
+"""sysctls that can forbid user namespaces: user_namespaces(7), Debian's own, and Ubuntu's (since 23.10)."""
+
+
+def user() -> User:
+    """Who asks; a uid without a name in /etc/passwd goes by its number."""
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return User(name, root=uid == 0, has_apt=shutil.which("apt-get") is not None)
+
+
+def system() -> SystemFound:
+    """The host's kernel and distribution."""
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = "an unnamed system"
+    uname = os.uname()
+    return SystemFound(uname.sysname, uname.machine, uname.release, name)
+
+
+def python() -> PythonFound:
+    """This interpreter, and what squib depends on."""
+    found = tuple(PackageFound(name, _package_version(name, module)) for name, module in PACKAGES.items())
+    return PythonFound(sys.version_info[:3], sys.executable, found)
+
+
+def _package_version(name: str, module: str) -> str | None:
+    try:
+        importlib.import_module(module)  # not only looked for: it may be built for another interpreter
+    except ImportError:
+        return None
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # a folder in PYTHONPATH
+        return ""
+
+
+def program(name: str, *, package: str, ask: str = "--version") -> ProgramFound:
+    """Finds a program and asks it for its version."""
+    try:
+        path = command.find(name, package=package)
+    except UnavailableError:
+        return ProgramFound(name, package, None)
+    try:
+        said = command.run([path, ask], timeout=_ASK_S).decode("utf-8", "replace")
+    except SquibError as error:
+        return ProgramFound(name, package, path, problem=f"{error}{f': {error.detail}' if error.detail else ''}")
+    version = _VERSION.search(said.partition("\n")[0])
+    return ProgramFound(name, package, path, version[0].rstrip("),.") if version else "")
+
+
+def device(path: Path) -> DeviceFound:
+    """Opens a device file for reading and writing, and closes it."""
+    problem = hint = ""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except FileNotFoundError:
+        problem, hint = f"there is no {path}", "load"
+    except PermissionError:
+        problem, hint = f"this user may not open {path}", "allow"
+    except OSError as error:
+        problem, hint = f"{path} does not open: {error.strerror}", "load"
+    return DeviceFound(path, permissions(path), problem, hint)
+
+
+def permissions(path: Path) -> str:
+    """`root:kvm 0660`; empty where it is not there. An ACL shows as a group's permissions (acl(5))."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{_name_of_user(found.st_uid)}:{_name_of_group(found.st_gid)} {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _name_of_user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _name_of_group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def namespaces() -> NamespacesFound:
+    """Makes a user namespace and a network in it, in a child that ends at once."""
+    try:
+        problem = (
+            command.run([sys.executable, "-I", "-S", "-c", _NAMESPACES], timeout=_ASK_S).decode("utf-8", "replace").strip()
+        )
+    except SquibError as error:
+        problem = str(error)
+    settings = ((name.replace("/", "."), _number(Path("/proc/sys") / name)) for name in _SETTINGS)
+    return NamespacesFound(problem, tuple((name, value) for name, value in settings if value is not None))
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def folder(purpose: str, path: Path) -> FolderFound:
+    """Whether files can be made in `path`, or `path` itself where it is not there yet; leaves nothing behind."""
+    nearest = existing_parent(path)
+    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    problem = "" if there == nearest else f"{there} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        problem = os.strerror(error.errno) if error.errno else str(error)
+    mode = stat.S_IMODE(path.stat().st_mode) if nearest == path else None
+    return FolderFound(purpose, path, nearest, mode, problem, shutil.disk_usage(nearest).free)
+
+
+def memory() -> MemoryFound:
+    """What /proc/meminfo says."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    sizes = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+    return MemoryFound(sizes["MemAvailable"] // KIB, sizes["MemTotal"] // KIB)
