@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from squib.errors import UsageError
 from squib.host import command
-from squib.host.files import cache_home
+from squib.host.files import cache_home, working_folder
 
 if TYPE_CHECKING:
     from squib.app.building import Building
@@ -48,7 +48,7 @@ class House:
 
     def artifact(self, selector: str | None, report: Progress) -> Artifact:
         """What a run boots."""
-        return self._building().artifact(selector, Path.cwd(), report)
+        return self._building().artifact(selector, working_folder(), report)
 
     def show(self, running: Running, artifact: Artifact, spec: RunSpec, what: str) -> str:
         """The machine that would be booted, or QEMU's command line for it, as text."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from program import Squib
-from support import tool
+from support import PROJECT, tool
 
 FILES = ["initrd.img", "manifest.json", "rootfs.ext4", "vmlinux"]
 
@@ -156,3 +156,27 @@ def test_a_folder_that_may_not_be_written(plain_user: Squib, tmp_path: Path) -> 
     done = plain_user.run("build", "clock", "-o", "/root/squib-out")
     assert done.returncode == 77, done.stderr
     assert "/root" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("build",), ("run", "--detach"), ("serve",)])
+def test_a_working_folder_that_was_deleted(squib: Squib, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = (
+        "import os, sys; os.rmdir(os.getcwd()); sys.path.insert(0, sys.argv[1]); sys.argv = ['squib', *sys.argv[2:]];"
+        "from squib.__main__ import main; main()"
+    )
+    there = Squib((squib.command[0], "-c", script, str(PROJECT / "src")), squib.home, cwd=gone)
+    done = there.run(*arguments)
+    assert done.returncode == 66, done.stderr
+    assert "the working folder was deleted" in done.stderr
+
+
+def test_inputs_that_are_folders_and_outputs_that_are_files(squib: Squib, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for arguments, status, said in (
+        (("build", "--kernel", "/tmp"), 66, "/tmp is a folder, not a kernel"),
+        (("build", "-o", "file"), 74, "file is there, and is not a folder"),
+    ):
+        done = squib.run(*arguments)
+        assert (done.returncode, said in done.stderr) == (status, True), done.stderr

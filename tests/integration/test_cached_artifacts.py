@@ -72,3 +72,15 @@ def test_a_named_artifact_is_compared_with_its_digests(house: Building, tmp_path
     made.rootfs.write_bytes(data)
     with pytest.raises(ApplianceError, match=r"rootfs\.ext4 is not the file that manifest\.json tells of"):
         house.artifact(str(made.folder), tmp_path, silent)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "rootfs.ext4", "initrd.img", "vmlinux"])
+def test_a_damaged_cached_artifact_is_made_again(house: Building, tmp_path: Path, name: str) -> None:
+    made = house.artifact("clock", tmp_path, silent)
+    before = (made.folder / name).read_bytes()
+    (made.folder / name).write_bytes(before[:3])
+    again = house.artifact("clock", tmp_path, silent)
+    assert again == made
+    assert (made.folder / name).read_bytes() == before
+    (made.folder / name).unlink()
+    assert house.artifact("clock", tmp_path, silent) == made

@@ -90,8 +90,22 @@ def test_the_same_in_pyproject() -> None:
             8,
             'keys.y.dfault: unknown key; did you mean "default"',
         ),
-        (HEAD + '[keys.x]\ntype = "int"\ndefault = "one"\n', 5, "keys.x.default: expected a whole number, got 'one'"),
-        (HEAD + '[keys.x]\ntype = "int"\ndefault = true\n', 5, "keys.x.default: expected a whole number, got True"),
+        (
+            HEAD + '[keys.x]\ntype = "int"\ndefault = "one"\n',
+            5,
+            "keys.x.default: expected a whole number of at most 18 digits, got 'one'",
+        ),
+        (
+            HEAD + '[keys.x]\ntype = "int"\ndefault = true\n',
+            5,
+            "keys.x.default: expected a whole number of at most 18 digits, got True",
+        ),
+        (
+            HEAD + f'[keys.x]\ntype = "int"\ndefault = {10**20}\n',
+            5,
+            "keys.x.default: expected a whole number of at most 18 digits",
+        ),
+        (HEAD + 'machine.memory = "9999999G"\n', 3, "more memory than a machine can have"),
         (HEAD + '[keys.x]\ntype = "port"\ndefault = 70000\n', 5, "keys.x.default: expected a port"),
         (HEAD + '[keys.help]\ntype = "int"\ndefault = 1\n', 3, "squib's own option --help has this name"),
         (HEAD + '[keys."a b"]\ntype = "int"\ndefault = 1\n', 3, "no name for a key"),
@@ -152,3 +166,14 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "appliance.toml").write_bytes(b"name = 'a'\n\xff")
     with pytest.raises(ApplianceError, match=r"appliance\.toml:2: not UTF-8"):
         find_appliance(None, tmp_path)
+
+
+def test_what_is_no_appliance_file_at_all(tmp_path: Path) -> None:
+    (tmp_path / "appliance.toml").mkdir()
+    with pytest.raises(MissingError, match="is a folder, not an appliance file"):
+        find_appliance(None, tmp_path)
+    huge = tmp_path / "huge.toml"
+    with huge.open("wb") as file:
+        file.truncate(2 << 20)
+    with pytest.raises(ApplianceError, match="too large to be an appliance file"):
+        find_appliance("huge.toml", tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from squib.build.artifact import BuildPlan, open_artifact, plan_artifact, write_artifact
 from squib.build.kernels import KernelSource
+from squib.errors import SquibError
 from squib.host.appliances import find_appliance
 from squib.host.files import publish, staging, storage_errors
 from squib.model.appliance import Appliance
@@ -54,11 +55,16 @@ class Building:
             self.build(appliance, folder / "artifact", report)
             digest = hashlib.sha256((folder / "artifact" / MANIFEST).read_bytes()).hexdigest()[:16]
             final = self.cache / f"{appliance.name}-{digest}"
-            publish(folder / "artifact", final)
+            found = _whole(final)
+            if found is None:
+                with storage_errors(final):
+                    shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
+                publish(folder / "artifact", final)
+                found = open_artifact(final)
         with storage_errors(final):
             os.utime(final)
         self._prune()
-        return open_artifact(final)
+        return found
 
     def _prune(self) -> None:
         """Removes what no run asked for in a week, and what no machine would need for a restart."""
@@ -66,3 +72,10 @@ class Building:
             with contextlib.suppress(OSError):  # somebody else was quicker
                 if time.time() - folder.stat().st_mtime > _KEPT_S and folder.resolve() not in self.in_use():
                     shutil.rmtree(folder)
+
+
+def _whole(folder: Path) -> Artifact | None:
+    try:
+        return open_artifact(folder)
+    except SquibError:
+        return None

@@ -34,6 +34,8 @@ class FileKernel:
     def obtain(self, progress: Progress) -> Kernel:
         """The kernel. Raises MissingError, ApplianceError, or what the operating system refuses."""
         progress(f"reading {self.kernel}", None)
+        if self.kernel.is_dir():
+            raise MissingError(f"{self.kernel} is a folder, not a kernel", hint="give a bzImage or a vmlinux")
         data = _read(self.kernel)
         digest = kernel_cache.sha256_hex(data)
         key = f"file-{digest}"

@@ -10,6 +10,7 @@ from squib.cli.progress import progress
 from squib.cli.show_tree import show_tree
 from squib.cli.table import print_table
 from squib.host.appliances import find_appliance
+from squib.host.files import working_folder
 from squib.model.image import MANIFEST, Artifact
 from squib.model.units import format_bytes
 from squib.wiring import house
@@ -48,7 +49,7 @@ def build(
     ./pyproject.toml, else the clock. Any user can build: no root, no Docker; no network once the kernel is cached. The
     same inputs give the same bytes.
     """
-    chosen = find_appliance(appliance, Path.cwd())
+    chosen = find_appliance(appliance, working_folder())
     squib = house(kernel=kernel, modules=modules, refresh=refresh)
     if show is not None:
         with progress(quiet=quiet) as report:

@@ -31,6 +31,8 @@ def _pair(word: str, rest: Iterator[str]) -> tuple[str, str]:
     if not equals:
         following = next(rest, None)
         if following is None:
-            raise UsageError(f"option --{name} needs a value", hint=f"--{name} VALUE")
+            raise UsageError(
+                f"option --{name} is unknown, or lacks its value", hint=f"a key goes as --{name} VALUE; squib run --help"
+            )
         value = following
     return name, value

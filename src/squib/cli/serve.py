@@ -17,6 +17,7 @@ from typing import NoReturn
 from squib.cli.report import exit_with
 from squib.errors import SquibError, UnavailableError
 from squib.host.appliances import find_appliance
+from squib.host.files import working_folder
 from squib.wire import guest_spec
 
 __all__ = ["serve"]
@@ -29,7 +30,7 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     selector = arguments[0] if arguments and not arguments[0].startswith("-") else None
     options = arguments[1:] if selector is not None else arguments
     try:
-        appliance = find_appliance(selector, Path.cwd())
+        appliance = find_appliance(selector, working_folder())
         spec = guest_spec.encode(appliance, (str(appliance.folder),))
         command = "squib serve" if selector is None else f"squib serve {selector}"
         start = marshal.dumps((command, (str(_PACKAGE.parent), _folder_of("httptools")), spec), 2)

@@ -14,6 +14,7 @@ from squib.wire.appliance_file import APPLIANCE_TOML, PYPROJECT_TOML
 __all__ = ["DEFAULT", "find_appliance", "packaged"]
 
 DEFAULT = "clock"
+_MAX_BYTES = 1 << 20
 _PACKAGED = Path(__file__).parent.parent / "appliances"
 
 
@@ -33,6 +34,10 @@ def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
     else:
         file = _named(selector, working_folder)
     with storage_errors(file):
+        if file.is_dir():
+            raise MissingError(f"{file} is a folder, not an appliance file", hint="name the file, or the folder that holds it")
+        if file.stat().st_size > _MAX_BYTES:
+            raise ApplianceError(f"{file} is too large to be an appliance file", hint=f"they have at most {_MAX_BYTES:,} bytes")
         data = file.read_bytes()
     try:
         text = data.decode()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError
 
-__all__ = ["cache_home", "publish", "staging", "state_home", "storage_errors", "write_atomic"]
+__all__ = ["cache_home", "publish", "staging", "state_home", "storage_errors", "working_folder", "write_atomic"]
 
 
 def cache_home() -> Path:
@@ -56,7 +56,11 @@ def _explain(path: Path, error: OSError) -> SquibError:
             return StorageError(f"{where} is on a read-only file-system", hint="choose a folder that can be written")
         case errno.ENOENT:
             return MissingError(f"{where} is not there")
-        case errno.ENOTDIR | errno.EISDIR | errno.EEXIST:
+        case errno.EEXIST if where.exists() and not where.is_dir():
+            return StorageError(f"{where} is there, and is not a folder", hint="choose another path")
+        case errno.EISDIR:
+            return StorageError(f"{where} is a folder, not a file", hint="choose another path")
+        case errno.ENOTDIR | errno.EEXIST:
             return StorageError(f"{where}: {os.strerror(error.errno)}", hint="choose another path")
         case errno.EIO:
             return StorageError(f"{where}: the device reports an i/o error")
@@ -65,12 +69,22 @@ def _explain(path: Path, error: OSError) -> SquibError:
 
 
 def existing_parent(path: Path) -> Path:
-    """The nearest folder at or above `path` that exists."""
+    """The nearest folder at or above `path` that exists, and will still exist when a person looks for it."""
     for folder in (path, *path.parents):
+        if ".staging-" in str(folder):
+            continue
         # Path.is_dir raises where a folder above may not be searched; that is no answer here.
         if os.path.isdir(folder):  # noqa: PTH112 - see above
             return folder
     return Path("/")
+
+
+def working_folder() -> Path:
+    """The working folder. Raises MissingError where it was deleted."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise MissingError("the working folder was deleted", hint="go to another one: cd") from error
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:

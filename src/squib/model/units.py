@@ -11,6 +11,9 @@ __all__ = ["KIB", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mi
 KIB = 1024
 MIB = 1024 * KIB
 
+MAX_MEM_SIZE_MIB = 1024 * 1024
+"""1 TiB: what no machine has is a slip of the finger."""
+
 _SIZE = re.compile(r"(?P<number>[1-9][0-9]{0,8})(?P<unit>M|MB|MiB|G|GB|GiB)", re.IGNORECASE)
 _DURATION = re.compile(r"(?P<number>0|[1-9][0-9]{0,8})(?P<unit>ms|s|m)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000}
@@ -22,7 +25,10 @@ def parse_mem_size_mib(text: str) -> int:
     if match is None:
         raise UsageError(f"{text!r} is not a memory size", hint="write a whole number and a unit, for example 128M or 1G")
     number = int(match["number"])
-    return number * 1024 if match["unit"].upper().startswith("G") else number
+    size = number * 1024 if match["unit"].upper().startswith("G") else number
+    if size > MAX_MEM_SIZE_MIB:
+        raise UsageError(f"{text!r} is more memory than a machine can have", hint=f"at most {MAX_MEM_SIZE_MIB // 1024}G")
+    return size
 
 
 def parse_duration_ms(text: str) -> int:

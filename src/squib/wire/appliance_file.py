@@ -124,7 +124,8 @@ def _unlike(type_: KeyType, value: Value) -> str | None:
         case KeyType.STRING:
             return None if isinstance(value, str) and "\0" not in value else "a string"
         case KeyType.INT:
-            return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return None if whole and abs(int(value)) < 10**18 else "a whole number of at most 18 digits"
         case KeyType.PORT:
             return (
                 None if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535 else "a port, 1 to 65535"
