@@ -522,6 +522,16 @@ def test_inspect(world: World) -> None:
     assert (seen.observed.readiness.ready, seen.observed.uptime_s, seen.usage) == (False, None, None)
 
 
+def test_an_image_of_another_squib_is_told(world: World) -> None:
+    machine = world.detach()
+    data = b'{"squib": "0.0.1"}'
+    (world.artifact.folder / "manifest.json").write_bytes(data)
+    assert inspect(machine).image.state is ImageState.CHANGED
+    image = inspect(replace(machine, manifest_digest=hashlib.sha256(data).hexdigest())).image
+    assert (image.state, image.files) == (ImageState.UNREADABLE, ())
+    world.stop("clock")
+
+
 def test_readiness_follows_the_console(world: World) -> None:
     machine = world.detach()
     console = machine.run_dir / "console.log"

@@ -28,6 +28,17 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
     assert look(tmp_path, READY + b"squib.rea").ready, "half a line says nothing yet"
 
 
+def test_health(tmp_path: Path) -> None:
+    def health(state: str) -> bytes:
+        return b"squib.health abi=%d uptime_ms=9 state=%s failures=1 check=timeout\r\n" % (ABI, state.encode())
+
+    assert look(tmp_path, health("ok") + READY).ready
+    assert look(tmp_path, READY + health("failing")).because == "its health check failed (timeout, failing)"
+    assert not look(tmp_path, READY + health("starting")).ready
+    assert not look(tmp_path, READY + health("unhealthy")).ready
+    assert look(tmp_path, READY + health("failing") + health("ok")).ready
+
+
 def test_nothing_said_is_ready(tmp_path: Path) -> None:
     """A machine that runs was ready when it was started."""
     assert look(tmp_path, b"").ready

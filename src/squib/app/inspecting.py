@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from squib.errors import SquibError
+from squib.errors import ApplianceError, SquibError
 from squib.host.process import alive
 from squib.host.process_usage import ProcessUsage, age_s, usage
 from squib.model.image import MANIFEST, FileRecord
@@ -33,10 +33,14 @@ class Observation:
 
 
 class ImageState(StrEnum):
-    """Whether the image that a machine was started from is still there; `restart` needs it PRESENT."""
+    """Whether the image that a machine was started from is still there; `restart` needs it PRESENT.
+
+    UNREADABLE: it is the same, but of a squib whose manifests this one does not know.
+    """
 
     PRESENT = "present"
     CHANGED = "changed"
+    UNREADABLE = "unreadable"
     GONE = "gone"
 
 
@@ -104,5 +108,12 @@ def _image(machine: Machine) -> Image:
         if data:
             state = ImageState.CHANGED
         if hashlib.sha256(data).hexdigest() == machine.manifest_digest:
-            state, files = ImageState.PRESENT, manifest.decode(data, machine.artifact).files
+            state, files = _read(data, machine.artifact)
     return Image(machine.artifact, machine.manifest_digest, state, files)
+
+
+def _read(data: bytes, folder: Path) -> tuple[ImageState, tuple[FileRecord, ...]]:
+    try:
+        return ImageState.PRESENT, manifest.decode(data, folder).files
+    except ApplianceError:
+        return ImageState.UNREADABLE, ()

@@ -41,7 +41,7 @@ class EndedBy(StrEnum):
     STOP = "stop"
     """The guest did, because it was asked to."""
     SERVER = "server"
-    """Its server: a wrong option, an appliance that cannot be loaded, or it died too often."""
+    """Its server: it was done, has a wrong option, cannot load the appliance, or died too often."""
     GUEST = "guest"
     """Its kernel or its init."""
     VMM = "vmm"

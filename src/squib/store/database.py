@@ -32,6 +32,8 @@ class Database:
             with self._explained():
                 self.connection.row_factory = sqlite3.Row
                 self.connection.execute("PRAGMA foreign_keys = ON")
+                # The journal keeps its room between changes, so that on a full disk a machine can still end and be removed.
+                self.connection.execute("PRAGMA journal_mode = PERSIST")
                 with self.transaction():
                     migrate(self.connection, path)
         except BaseException:

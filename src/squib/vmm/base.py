@@ -39,7 +39,9 @@ class VmEnd:
         match self.status:
             case None:
                 return self.wordless
-            case 0 | 75:
+            case 0:
+                return EndedBy.SERVER if self.reason == "finished" else EndedBy.STOP
+            case 75:
                 return EndedBy.STOP
             case 64 | 65 | 70:
                 return EndedBy.SERVER

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.formats.console_lines import Exit, Ready, Restart, find
+from squib.formats.console_lines import Exit, Health, Ready, Restart, find
 from squib.host.files import storage_errors
 
 __all__ = ["Readiness", "readiness"]
@@ -43,6 +43,10 @@ def readiness(console: Path) -> Readiness:
                         return Readiness(ready=True)
                     case Restart():
                         return Readiness(ready=False, because=f"its server died ({line.cause}) and is started again")
+                    case Health(state="ok"):
+                        return Readiness(ready=True)
+                    case Health():
+                        return Readiness(ready=False, because=f"its health check failed ({line.check}, {line.state})")
                     case Exit():
                         return Readiness(ready=False, because=f"it is ending ({line.reason})")
                     case _:
