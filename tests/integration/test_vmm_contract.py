@@ -108,7 +108,7 @@ def test_only_its_owner_may_look(setup: Setup, run_dir: Path) -> None:
     [
         (Behaviour.USAGE, UsageError, "refused an option: webserver: unknown option '--prot'", "--help"),
         (Behaviour.FAILED, GuestError, "could not set itself up: squib.init: eth0", "below"),
-        (Behaviour.CRASHED, GuestError, "crashed again and again", "below"),
+        (Behaviour.CRASHED, GuestError, "the server crashed", "below"),
         (Behaviour.PANICS, GuestError, "init, died: Attempted to kill init", "squib build"),
         (Behaviour.VANISHES, GuestError, "ended", ""),
     ],

@@ -102,7 +102,15 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
             "refused an option: web: no such option",
         ),
         (b"squib.exit abi=2 status=64 reason=usage cause=none\n", UsageError, "refused an option"),
-        (b"squib.exit abi=2 status=70 reason=crashed cause=none\n", GuestError, "crashed again and again"),
+        (b"squib.exit abi=2 status=70 reason=crashed cause=none\n", GuestError, "the server crashed, and the guest"),
+        (b"squib.exit abi=2 status=70 reason=crashed cause=exit:3\n", GuestError, "the server crashed (exit status 3), and"),
+        (b"squib.exit abi=2 status=70 reason=crashed cause=health\n", GuestError, "crashed (its health check failed), and"),
+        (
+            b"squib.exit abi=2 status=0 reason=finished cause=exit:0\n",
+            GuestError,
+            "ended with exit status 0 before it was ready",
+        ),
+        (b"squib.exit abi=2 status=0 reason=stopped cause=exit:0\n", GuestError, "was stopped (stopped) before"),
         (b"mount: no\nsquib.exit abi=2 status=71 reason=failed cause=none\n", GuestError, "could not set itself up: mount: no"),
         (b"squib.exit abi=2 status=75 reason=killed cause=none\n", GuestError, "was stopped (killed) before"),
         (b"squib.exit abi=2 status=9 reason=odd cause=none\n", GuestError, "status 9 (odd)"),
@@ -120,6 +128,10 @@ def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
         (b"", "printed nothing within 5 s"),
         (b"hello\n", "init did not start"),
         (BOOT, "the server was not ready"),
+        (
+            BOOT + b"squib.health abi=2 uptime_ms=9 state=starting failures=0 check=status:503\n",
+            "the server's health check was not good within 5 s: status 503",
+        ),
         (PANIC + b"x\n", "panicked"),
     ],
 )

@@ -6,22 +6,29 @@ A machine may end or be removed while it is looked at; then what cannot be seen 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from squib.errors import ApplianceError, SquibError
+from squib.formats.console_lines import find
+from squib.host.files import storage_errors
 from squib.host.process import alive
 from squib.host.process_usage import ProcessUsage, age_s, usage
 from squib.model.image import MANIFEST, FileRecord
 from squib.model.machine import VmState
 from squib.model.run import RunSpec
 from squib.store import Machine
+from squib.vmm.guest_report import GuestReport, summary
 from squib.vmm.readiness import Readiness, readiness
 from squib.vmm.run_dir import CONSOLE
 from squib.wire import manifest, run_spec
 
 __all__ = ["Image", "ImageState", "Inspection", "Observation", "inspect", "observe"]
+
+_LOOKED_AT = 1 << 20
+"""Bytes at the end of a console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """All that is known of a machine. `spec` is what was asked for, None where an older squib did not keep it."""
+    """All that is known of a machine. `spec` is what was asked for, None where an older squib did not keep it.
+
+    `guest` is what its console tells, as far back as it is looked at.
+    """
 
     machine: Machine
     observed: Observation
@@ -64,6 +74,7 @@ class Inspection:
     usage: ProcessUsage | None
     image: Image
     console: Path
+    guest: GuestReport
 
 
 def observe(machine: Machine) -> Observation:
@@ -94,7 +105,18 @@ def inspect(machine: Machine) -> Inspection:
         usage=None if machine.process is None or seen.uptime_s is None else usage(machine.process),
         image=_image(machine),
         console=machine.run_dir / CONSOLE,
+        guest=_told(machine.run_dir / CONSOLE),
     )
+
+
+def _told(console: Path) -> GuestReport:
+    """What the guest tells of its server, as far as the end of its console goes back."""
+    try:
+        with storage_errors(console), console.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOOKED_AT))
+            return summary(find(file.read(_LOOKED_AT)))
+    except SquibError:  # its squib just cleaned up
+        return GuestReport()
 
 
 def _image(machine: Machine) -> Image:

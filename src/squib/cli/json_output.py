@@ -62,6 +62,9 @@ def inspection_json(seen: Inspection) -> dict[str, object]:
     machine = seen.machine
     return machine_json(machine) | {
         "not_ready_because": seen.observed.readiness.because or None,
+        "health": seen.guest.health,
+        "server_restarts": seen.guest.restarts,
+        "server_restart_cause": seen.guest.cause or None,
         "ready_at": time_text(machine.ready_ms),
         "accel_reason": machine.accel_reason or None,
         "spec": None if seen.spec is None else _spec_json(seen.spec),

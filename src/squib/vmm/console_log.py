@@ -6,7 +6,7 @@ import re
 from collections import deque
 
 from squib.formats import console_lines
-from squib.formats.console_lines import Boot, ConsoleLine, Exit, Ready
+from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Ready
 
 __all__ = ["ConsoleLog"]
 
@@ -22,14 +22,15 @@ _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])|[^\t\x20-\x7e\xa
 class ConsoleLog:
     """Fed with a console's bytes in any pieces; holds a bounded tail of them, however long it runs.
 
-    `boot`, `ready` and `exit` are the last such line; `panic` and `initramfs` are what the kernel said of its end and of a
-    broken initrd, or empty; `before_exit` is the line before `squib.exit`; `received` counts all bytes.
+    `boot`, `ready`, `health` and `exit` are the last such line; `panic` and `initramfs` are what the kernel said of its end and
+    of a broken initrd, or empty; `before_exit` is the line before `squib.exit`; `received` counts all bytes.
     """
 
     def __init__(self) -> None:
         self.received = 0
         self.boot: Boot | None = None
         self.ready: Ready | None = None
+        self.health: Health | None = None
         self.exit: Exit | None = None
         self.panic = ""
         self.initramfs = ""
@@ -54,6 +55,8 @@ class ConsoleLog:
                 self.boot = line
             case Ready():
                 self.ready = line
+            case Health():
+                self.health = line
             case Exit():
                 self.exit = line
                 self.before_exit = self._lines[-1] if self._lines else ""

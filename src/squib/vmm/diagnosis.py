@@ -5,6 +5,7 @@ from __future__ import annotations
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
 from squib.vmm.console_log import ConsoleLog
+from squib.vmm.guest_report import describe_cause, describe_outcome
 
 __all__ = ["explain_deadline", "explain_end", "explain_panic"]
 
@@ -75,14 +76,21 @@ def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
                 detail=log.tail,
             )
         case 70:
+            cause = describe_cause(end.cause)
             return GuestError(
-                "the server crashed again and again, and the guest gave up",
+                f"the server crashed{cause and f' ({cause})'}, and the guest does not start it again",
                 hint="its own last words are below",
                 detail=log.tail,
             )
         case 71:
             return GuestError(
                 f"the guest could not set itself up{said}", hint="what its console showed is below", detail=log.tail
+            )
+        case 0 if end.reason == "finished":
+            return GuestError(
+                "the server ended with exit status 0 before it was ready",
+                hint='have it started again: restart.policy = "always" in the appliance file',
+                detail=log.tail,
             )
         case 0 | 75:
             return GuestError(f"the guest was stopped ({end.reason}) before it was ready", detail=log.tail)
@@ -102,6 +110,8 @@ def explain_deadline(log: ConsoleLog, *, timeout: float) -> GuestError:
         )
     if log.boot is None:
         what = f"the kernel came up, but init did not start within {timeout:g} s"
+    elif log.health is not None and log.health.state != "ok":
+        what = f"the server's health check was not good within {timeout:g} s: {describe_outcome(log.health.check)}"
     else:
         what = f"init started, but the server was not ready within {timeout:g} s"
     return GuestError(what, hint=longer, detail=log.tail)

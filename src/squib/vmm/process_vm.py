@@ -22,6 +22,7 @@ from squib.model.machine import EndedBy
 from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
+from squib.vmm.guest_report import describe_end
 
 __all__ = ["ProcessVm", "last_words"]
 
@@ -158,7 +159,7 @@ def last_words(console: Path) -> VmEnd | None:
 
 def _words(log: ConsoleLog) -> VmEnd | None:
     if log.exit is not None:
-        return VmEnd(log.exit.status, log.exit.reason)
+        return VmEnd(log.exit.status, describe_end(log.exit))
     if log.panic:
         return VmEnd(None, f"kernel panic: {log.panic}", EndedBy.GUEST)
     return None
