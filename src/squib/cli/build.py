@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from squib.cli.completing import complete_appliance
 from squib.cli.progress import progress
 from squib.cli.show_tree import show_tree
 from squib.cli.table import print_table
@@ -19,7 +20,7 @@ __all__ = ["build"]
 
 
 @click.command()
-@click.argument("appliance", required=False)
+@click.argument("appliance", required=False, shell_complete=complete_appliance)
 @click.option(
     "-o",
     "--output",

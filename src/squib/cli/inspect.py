@@ -9,6 +9,7 @@ import click
 
 from squib.app.inspecting import Inspection
 from squib.app.inspecting import inspect as look_at
+from squib.cli.completing import complete_machines
 from squib.cli.durations import duration
 from squib.cli.endpoints import urls
 from squib.cli.json_output import inspection_json, print_json, time_text
@@ -32,7 +33,7 @@ Lines = Iterator[tuple[str, str]]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_machines)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def inspect(names: tuple[str, ...], as_json: bool) -> None:
     """Show all that is known of microVMs: how they do, where they listen, what they use, what they were started from.

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -20,10 +20,14 @@ from squib import __version__
 from squib.cli.report import show_error
 from squib.errors import SquibError, UsageError
 
-__all__ = ["VERBS", "cli", "squib"]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["COMPLETE_VARIABLE", "VERBS", "cli", "squib"]
 
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("squib.cli.build:build", "Make rootfs.ext4, initrd.img, vmlinux and manifest.json."),
+    "completion": ("squib.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
     "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
     "doctor": ("squib.cli.doctor:doctor", "Look at what this machine needs and has."),
     "init": ("squib.cli.init:init", "Write an appliance to start from."),
@@ -41,6 +45,8 @@ VERBS: dict[str, tuple[str, str]] = {
 """Verb → where its click command is, and what it does in one line."""
 
 _INTERRUPTED = 128 + signal.SIGINT
+COMPLETE_VARIABLE = "_SQUIB_COMPLETE"
+"""What the scripts of `squib completion` set, as click names it."""
 
 
 class _Verbs(click.Group):
@@ -59,8 +65,15 @@ class _Verbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        # click would import every verb for its one line.
+        verbs = [CompletionItem(verb, help=line) for verb, (_, line) in VERBS.items() if verb.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
+        if not ctx.resilient_parsing and args and args[0] not in VERBS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             raise UsageError(f"no such command: {args[0]}", hint=f"did you mean squib {near[0]}?" if near else "squib --help")
         return super().resolve_command(ctx, args)
@@ -88,6 +101,10 @@ def _terminate(number: int, _frame: object) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None, prog_name: str) -> int:
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks while somebody types: no message may get in between
+        with contextlib.suppress(Exception):
+            squib.main(arguments, prog_name=prog_name, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
+        return SquibError.exit_code
     try:
         status = squib.main(arguments, prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()

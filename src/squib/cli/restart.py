@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.run import STOP_S, say
@@ -27,7 +28,7 @@ class _Narrator:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_machines)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),

@@ -7,6 +7,7 @@ import contextlib
 import click
 
 from squib.app.running import Running
+from squib.cli.completing import complete_machines
 from squib.cli.json_output import machine_json, print_json
 from squib.errors import MissingError, TakenError, UsageError
 from squib.store import Machine
@@ -16,7 +17,7 @@ __all__ = ["rm"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_machines)
 @click.option("-f", "--force", is_flag=True, help="End those that run first, at once.")
 @click.option("--all-ended", is_flag=True, help="Remove all that have ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print the removed machines as a JSON array.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running, Session
+from squib.cli.completing import KeyedCommand, complete_appliance
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
@@ -56,8 +57,14 @@ def say(text: str) -> None:
     print(f"squib: {text}", file=sys.stderr)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[APPLIANCE | DIR] [--KEY VALUE]...")
+@click.command(cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
+@click.argument(
+    "arguments",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[APPLIANCE | DIR] [--KEY VALUE]...",
+    shell_complete=complete_appliance,
+)
 @click.option(
     "--vmm", type=click.Choice(["auto", "qemu"]), default="auto", show_default=True, help="The virtual machine monitor."
 )

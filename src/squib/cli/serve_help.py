@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import click
 
+from squib.cli.completing import KeyedCommand, complete_appliance
 from squib.cli.serve import serve as become_server
 
 __all__ = ["serve"]
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+class _Serve(KeyedCommand):
+    passed_on: ClassVar[tuple[str, ...]] = ("help", "ips", "logs", "socket")
+
+
+@click.command(cls=_Serve, context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_appliance)
 def serve(arguments: tuple[str, ...]) -> NoReturn:
     """Serve an appliance as a plain process."""
     become_server(arguments)

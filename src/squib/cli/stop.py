@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.run import STOP_S
 from squib.wiring import house
@@ -12,7 +13,7 @@ __all__ = ["stop"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_running)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),

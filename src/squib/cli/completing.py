@@ -1,0 +1,95 @@
+"""What Tab offers: machines, appliances and their keys. The shell's own script asks (`squib completion`), at each press.
+
+The rule: quick, read-only, and silent. Whatever goes wrong, nothing is offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import click
+from click.shell_completion import CompletionItem
+
+__all__ = ["KeyedCommand", "complete_appliance", "complete_machines", "complete_running"]
+
+_OVER = {"exited", "failed"}
+_BUSY_S = 0.1
+
+
+def complete_machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of machines, each with its state."""
+    return _silently(lambda: _machines(ctx, param, incomplete, lambda _: True))
+
+
+def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of machines that have not ended."""
+    return _silently(lambda: _machines(ctx, param, incomplete, lambda state: state not in _OVER))
+
+
+def complete_appliance(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Packaged appliances, and paths; nothing where one is named already, or a key's value is due."""
+    return _silently(lambda: _appliances(_words(ctx, param), incomplete))
+
+
+class KeyedCommand(click.Command):
+    """A command that takes the keys of its appliance as options; `passed_on` are options of the server program itself."""
+
+    passed_on: ClassVar[tuple[str, ...]] = ("logs",)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Its own options, and those of the appliance that the words before name."""
+        own = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            return own
+        keys = _silently(lambda: list(_keys(_words(ctx, self.params[0]))))
+        passed_on = [CompletionItem(f"--{name}") for name in self.passed_on]
+        return own + [item for item in (*keys, *passed_on) if item.value.startswith(incomplete)]
+
+
+def _silently(complete: Callable[[], list[CompletionItem]]) -> list[CompletionItem]:
+    try:
+        return complete()
+    except Exception:  # noqa: BLE001 - the rule above: no message into the middle of somebody's command line
+        return []
+
+
+def _words(ctx: click.Context, param: click.Parameter) -> tuple[str, ...]:
+    """What was typed for `param` before the word that is completed."""
+    typed = ctx.params.get(param.name or "")
+    if typed is None:
+        return ()
+    return (str(typed),) if isinstance(typed, str | Path) else tuple(map(str, typed))
+
+
+def _machines(
+    ctx: click.Context, param: click.Parameter, incomplete: str, wanted: Callable[[str], bool]
+) -> list[CompletionItem]:
+    from squib.store.glance import glance
+
+    named = set(_words(ctx, param))
+    return [
+        CompletionItem(name, help=state)
+        for name, state in glance(busy_s=_BUSY_S).machines or ()
+        if name.startswith(incomplete) and name not in named and wanted(state)
+    ]
+
+
+def _appliances(words: tuple[str, ...], incomplete: str) -> list[CompletionItem]:
+    from squib.cli.key_arguments import split_arguments
+    from squib.host.appliances import packaged
+
+    if split_arguments(words)[0] is not None:  # raises where a key's value is due
+        return []
+    # Paths first: bash's script drops what it has when it is told to complete paths.
+    names = [CompletionItem(name, help="packaged") for name in packaged() if name.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="file"), *names]
+
+
+def _keys(words: tuple[str, ...]) -> Iterator[CompletionItem]:
+    from squib.cli.key_arguments import split_arguments
+    from squib.host.appliances import find_appliance
+
+    for key in find_appliance(split_arguments(words)[0], Path.cwd()).keys:
+        yield CompletionItem(f"--{key.name}", help=key.doc or None)

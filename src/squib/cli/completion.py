@@ -1,0 +1,49 @@
+"""`squib completion`: the script that makes a shell complete squib's command line. click writes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePath
+
+import click
+from click.shell_completion import get_completion_class
+
+from squib.cli.main import COMPLETE_VARIABLE
+from squib.errors import UsageError
+
+__all__ = ["completion"]
+
+_SHELLS = ("bash", "zsh", "fish")
+
+# \b keeps click from joining the lines of a paragraph.
+_HELP = """Print a shell's completion script; without a name for the shell in SHELL.
+
+It completes commands, options, names of machines, appliances with their keys, and paths. To have it in every new shell:
+
+\b
+  bash (with bash-completion):
+    mkdir -p ~/.local/share/bash-completion/completions
+    squib completion bash > ~/.local/share/bash-completion/completions/squib
+  zsh, in ~/.zshrc behind compinit:
+    eval "$(squib completion zsh)"
+  fish:
+    squib completion fish > ~/.config/fish/completions/squib.fish
+
+For this shell alone, in bash and zsh: eval "$(squib completion)"
+"""
+
+
+@click.command(help=_HELP)
+@click.argument("shell", type=click.Choice(_SHELLS), required=False, metavar=f"[{'|'.join(_SHELLS)}]")
+@click.pass_context
+def completion(ctx: click.Context, shell: str | None) -> None:
+    """See `_HELP`."""
+    name = PurePath(os.environ.get("SHELL", "")).name if shell is None else shell
+    kind = get_completion_class(name) if name in _SHELLS else None
+    if kind is None:
+        raise UsageError(
+            f"SHELL names none of {', '.join(_SHELLS)}: {name}" if name else "SHELL is not set",
+            hint="name the shell: squib completion bash",
+        )
+    complete = kind(ctx.find_root().command, {}, "squib", COMPLETE_VARIABLE)
+    print(complete.source_template % complete.source_vars())
