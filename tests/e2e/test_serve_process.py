@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -179,3 +180,40 @@ def test_the_log_counts_connections(server: tuple[subprocess.Popen[bytes], int])
         ask(port)
         assert select.select([process.stderr], [], [], max(0, deadline - time.monotonic()))[0]
         assert process.stderr.readline().decode().endswith(f"INF [http] responding to {count}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_handler_that_never_returns_cannot_hold_the_process(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "stuck.py").write_text("def answer(request):\n    while True:\n        pass\n")
+    (tmp_path / "appliance.toml").write_text('name = "stuck"\nserve = "stuck:answer"\n')
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "squib", "serve", "--port", str(port)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=environment(tmp_path),
+    )
+    try:
+        assert process.stderr is not None
+        process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            while cpu_ticks(process.pid) < 20:  # it is in the handler, and busy
+                time.sleep(0.02)
+            process.send_signal(number)
+            process.send_signal(number)
+            while process.poll() is None:
+                process.send_signal(number)
+                time.sleep(0.3)
+        assert process.returncode == 128 + number
+        said = process.stderr.read().decode()
+        assert "ended while the handler was still busy at " in said
+        assert "stuck.py:" in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[11]) + int(fields[12])

@@ -17,6 +17,7 @@ from squib.guest import options as command_line
 from squib.guest.limits import Limits
 from squib.guest.logs import Logs
 from squib.guest.server import Server
+from squib.guest.stopping import StopSignals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ EXIT_SYSTEM = 71
 EXIT_TAKEN = 75
 EXIT_PERMISSION = 77
 _LISTEN_EXITS = {errno.EADDRINUSE: EXIT_TAKEN, errno.EACCES: EXIT_PERMISSION, errno.EPERM: EXIT_PERMISSION}
-_SIGNALLED = 128  # + the signal's number: ended by it at once
 
 
 class HandlerProblem(Exception):  # noqa: N818 - what the guest reports are problems
@@ -78,26 +78,18 @@ def run_server(spec: Spec, options: Options, listeners: Sequence[socket], on_rea
         _log_problem(logs.source("app"), problem)
         logs.flush()
         return EXIT_APPLIANCE
-    server = Server(answer, options.values, listeners, limits=Limits(), logs=logs)
-    received: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        received.append(number)
-        server.request_stop()
-
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
-    for number in (_signal.SIGTERM, _signal.SIGINT):
-        _signal.signal(number, stop)
-    # The handler above runs between bytecodes; this wakes the loop where it sleeps (select.epoll retries after EINTR).
-    _signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
+    limits = Limits()
+    server = Server(answer, options.values, listeners, limits=limits, logs=logs)
+    signals = StopSignals(server.request_stop, server.wake_fd, limits.stop_s)
     for listener in listeners:
         log.add(3, f"listening on {listening.describe_for_log(listener)}")
     logs.flush()
+    status = 0
     try:
         server.run(on_ready)
     finally:
-        _signal.set_wakeup_fd(-1)
-    return _SIGNALLED + received[1] if len(received) > 1 else 0
+        status = signals.finish()
+    return status
 
 
 def load_handler(serve: str) -> Answer:
