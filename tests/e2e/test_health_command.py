@@ -137,6 +137,7 @@ def test_a_detached_machine_tells_how_its_server_ended(squib: Squib, tmp_path: P
     assert squib.run("wait", "hanging").returncode == 70
     (machine,) = json.loads(squib.ok("ps", "--json"))
     assert (machine["exit_status"], machine["exit_reason"], machine["ended_by"]) == (70, "crashed: exit status 3", "server")
+    assert "server: crashed: exit status 3 (status 70), " in squib.ok("ps")
     squib.ok("rm", "hanging")
 
 

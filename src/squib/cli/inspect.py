@@ -16,6 +16,7 @@ from squib.cli.json_output import inspection_json, print_json, time_text
 from squib.host.ports import endpoint
 from squib.model.machine import EndedBy
 from squib.model.units import format_bytes
+from squib.vmm.guest_report import describe_cause
 from squib.wiring import house
 
 __all__ = ["inspect"]
@@ -83,6 +84,10 @@ def _status(seen: Inspection) -> Lines:
             boot = "" if machine.boot_ms is None else f"; ready after {machine.boot_ms / 1000:.1f} s"
             yield "uptime", f"{duration(seen.observed.uptime_s)}{boot}"
     yield "created", time_text(machine.created_ms) or ""
+    if seen.guest.health != "none":
+        yield "health", seen.guest.health
+    if seen.guest.restarts:
+        yield "server", f"started again {seen.guest.restarts} times, last because of {describe_cause(seen.guest.cause)}"
     if machine.restarts:
         yield "restarts", str(machine.restarts)
     yield "runs in", f"{machine.vmm} by {machine.accel}"

@@ -11,12 +11,15 @@ from squib.cli.durations import duration
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.table import print_table
+from squib.model.machine import EndedBy
 from squib.store import Machine
 from squib.wiring import house
 
 __all__ = ["ps"]
 
 _HEAD = ("NAME", "STATE", "READY", "UPTIME", "MEMORY", "VMM", "URL OR END")
+_ENDED_BY = {EndedBy.SERVER: "server: ", EndedBy.GUEST: "guest: ", EndedBy.VMM: "VMM: "}
+"""Who ended a machine without being asked; of the other ends the reason says enough."""
 
 
 @click.command()
@@ -48,7 +51,8 @@ def _row(machine: Machine) -> tuple[str, ...]:
 
 
 def _end(machine: Machine) -> str:
-    """`crashed (status 70), 3 min ago`."""
+    """`server: crashed: exit status 3 (status 70), 3 min ago`."""
+    by = "" if machine.ended_by is None else _ENDED_BY.get(machine.ended_by, "")
     status = f" (status {machine.exit_status})" if machine.exit_status else ""
     when = "" if machine.ended_ms is None else f", {duration(time.time() - machine.ended_ms / 1000)} ago"
-    return f"{machine.exit_reason or machine.state}{status}{when}"
+    return f"{by}{machine.exit_reason or machine.state}{status}{when}"

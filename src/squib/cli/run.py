@@ -14,12 +14,14 @@ from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
 from squib.cli.progress import progress
-from squib.errors import GuestError
-from squib.model.machine import Accel, AccelChoice, PortForward
+from squib.errors import GuestError, HostError
+from squib.model.machine import Accel, AccelChoice, EndedBy, PortForward
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
+from squib.vmm.console_log import ConsoleLog
+from squib.vmm.guest_report import GuestReport, after, tell
 from squib.wiring import house
 
 __all__ = ["run"]
@@ -29,11 +31,16 @@ STOP_S = 15.0
 
 
 class _Narrator:
-    """Tells a person on standard error what was chosen; passes the console on to standard output in the foreground."""
+    """Tells a person on standard error what was chosen, and what the guest tells of its server.
+
+    Passes the console on to standard output in the foreground.
+    """
 
     def __init__(self, *, quiet: bool, console: bool) -> None:
         self._quiet = quiet
         self._console = console
+        self._log = ConsoleLog()
+        self._report = GuestReport()
 
     def chosen(self, machine: Machine, choice: AccelChoice) -> None:
         if not self._quiet:
@@ -44,6 +51,11 @@ class _Narrator:
         if self._console:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+        for line in self._log.feed(data):
+            words = tell(self._report, line)
+            self._report = after(self._report, line)
+            if words and not self._quiet:
+                say(words)
 
 
 _PUBLISH_HELP = (
@@ -137,7 +149,8 @@ def run(
             print(squib.show(running, artifact, spec, show))
             return 0
         running.clean()
-        with running.started(artifact, spec, _Narrator(quiet=quiet, console=not detach)) as session:
+        narrator = _Narrator(quiet=quiet, console=not detach)
+        with running.started(artifact, spec, narrator) as session:
             if not quiet:
                 for line in _where(session.machine.forwards):
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
@@ -145,7 +158,7 @@ def run(
                 return _let_go(running, session, as_json=as_json)
             if not quiet:
                 say("Ctrl-C stops it")
-            return _exit_status(_watch(session))
+            return _exit_status(_watch(session, narrator))
 
 
 def _where(forwards: tuple[PortForward, ...]) -> list[str]:
@@ -161,19 +174,14 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     return 0
 
 
-def _watch(session: Session) -> VmEnd:
+def _watch(session: Session, narrator: _Narrator) -> VmEnd:
     """The console until the machine ends; SIGINT and SIGTERM stop it gracefully, a second one at once."""
-
-    def show(data: bytes) -> None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-
     try:
-        end = session.vm.wait(None, show)
+        end = session.vm.wait(None, narrator.output)
     except (KeyboardInterrupt, SystemExit):
         say("stopping; once more to end it at once")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        end = session.stop(STOP_S, show)
+        end = session.stop(STOP_S, narrator.output)
     if end is None:  # `wait` without a limit gives an end
         raise GuestError("the machine was lost sight of")
     return end
@@ -182,9 +190,14 @@ def _watch(session: Session) -> VmEnd:
 def _exit_status(end: VmEnd) -> int:
     if end.status == 0:
         return 0
-    if end.status is None:
-        raise GuestError(f"the machine ended: {end.reason}", hint="what it said last is above")
-    raise GuestError(
-        f"the guest ended with status {end.status} ({end.reason})",
-        hint="what it said last is above; docs/guest-abi.md has the table",
-    )
+    hint = "what it said last is above"
+    match end.by:
+        case EndedBy.VMM:
+            raise HostError(f"VMM: {end.reason}", hint=f"{hint}; see whether the host ended it: dmesg | tail")
+        case EndedBy.SERVER:
+            raise GuestError(f"server: {end.reason} (status {end.status})", hint=hint)
+        case EndedBy.FORCE:
+            raise GuestError(end.reason, hint=hint)
+        case _:
+            status = "" if end.status is None else f" (status {end.status})"
+            raise GuestError(f"guest: {end.reason}{status}", hint=f"{hint}; docs/guest-abi.md has the table")
