@@ -8,6 +8,7 @@ from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.run import STOP_S, say
+from squib.cli.seconds import Seconds
 from squib.model.machine import AccelChoice
 from squib.store import Machine
 from squib.wiring import house
@@ -31,7 +32,7 @@ class _Narrator:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_machines)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=STOP_S,
     show_default=True,
     metavar="SECONDS",

@@ -7,6 +7,7 @@ import click
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.run import STOP_S
+from squib.cli.seconds import Seconds
 from squib.wiring import house
 
 __all__ = ["stop"]
@@ -16,7 +17,7 @@ __all__ = ["stop"]
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_running)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=STOP_S,
     show_default=True,
     metavar="SECONDS",

@@ -9,6 +9,7 @@ import click
 
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
+from squib.cli.seconds import Seconds
 from squib.errors import GuestError
 from squib.wiring import house
 
@@ -20,7 +21,7 @@ TIMED_OUT = 124
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_running)
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait. Default: for ever.")
+@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="How long to wait. Default: for ever.")
 @click.option("--json", "as_json", is_flag=True, help="Print the machines as a JSON array.")
 def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Wait until microVMs have ended.
