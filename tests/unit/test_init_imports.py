@@ -17,6 +17,7 @@ ONLY_IN_THE_SERVER = {
     "squib.guest.clock",
     "squib.guest.http1",
     "squib.guest.manpage",
+    "squib.guest.health",
 }
 
 
