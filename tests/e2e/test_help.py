@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+from program import Squib
 from squib.cli.main import VERBS, squib
 from support import golden
 
@@ -29,3 +31,32 @@ def test_the_first_help_loads_no_verb_and_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_whoever_closes_the_pipe_has_enough(squib: Squib) -> None:
+    """A reader that goes away before anything is written: 128 + SIGPIPE, and not a word."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = subprocess.Popen(
+        [*squib.command, "build", "clock", "--show", "tree", "-q"],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        env=squib.env,
+        cwd=squib.home,
+    )
+    os.close(write_end)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["stop", "rm"])
+def test_arguments_that_are_no_text(squib: Squib, command: str) -> None:
+    done = squib.run(command, os.fsdecode(b"\xff\xfe"))
+    assert done.returncode in {64, 66}
+    assert "mistake" not in done.stderr
+
+
+def test_no_command_at_all_shows_the_help(squib: Squib) -> None:
+    done = squib.run()
+    assert done.returncode == 64
+    assert "Commands:" in done.stderr

@@ -106,34 +106,50 @@ def _run(arguments: Sequence[str] | None, prog_name: str) -> int:
             squib.main(arguments, prog_name=prog_name, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         return SquibError.exit_code
     try:
-        status = squib.main(arguments, prog_name=prog_name, standalone_mode=False)
+        status = _invoke(sys.argv[1:] if arguments is None else arguments, prog_name)
         sys.stdout.flush()
-    except SquibError as error:
-        show_error(error)
-        return error.exit_code
-    except click.UsageError as error:
-        usage = error.ctx.get_usage() + "\n" if error.ctx else ""
-        command = error.ctx.command_path if error.ctx else prog_name
-        print(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.", file=sys.stderr)
-        return UsageError.exit_code
-    except click.ClickException as error:
-        print(f"squib: {error.format_message()}", file=sys.stderr)
-        return UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; say nothing more, not even at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except Exception as error:  # the last resort: a mistake of ours, told in one line
-        if os.environ.get("SQUIB_DEBUG"):
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SQUIB_DEBUG") and not isinstance(error, SquibError | click.ClickException | KeyboardInterrupt):
             raise
-        name = type(error).__name__
-        show_error(
-            SquibError(
-                f"a mistake in squib itself: {name}: {error}", hint="set SQUIB_DEBUG=1, run it again, and report what it prints"
-            )
-        )
-        return SquibError.exit_code
+        return _tell(error, prog_name)
     return status if isinstance(status, int) else 0
+
+
+def _tell(error: BaseException, prog_name: str) -> int:
+    """Says what went wrong, and gives the exit code."""
+    match error:
+        case SquibError():
+            show_error(error)
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            print(error.format_message(), file=sys.stderr)
+        case click.UsageError():
+            usage = error.ctx.get_usage() + "\n" if error.ctx else ""
+            command = error.ctx.command_path if error.ctx else prog_name
+            print(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.", file=sys.stderr)
+        case click.ClickException():
+            print(f"squib: {error.format_message()}", file=sys.stderr)
+        case UnicodeEncodeError():
+            hint = "check how the terminal and the locale encode it"
+            show_error(UsageError(f"{error.object!a} is not text in UTF-8", hint=hint))
+        case click.Abort() | KeyboardInterrupt():
+            return _INTERRUPTED
+        case BrokenPipeError():
+            # Whoever read our output has enough; say nothing more, not even at exit.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        case _:  # the last resort: a mistake of ours, told in one line
+            message = f"a mistake in squib itself: {type(error).__name__}: {error}"
+            show_error(SquibError(message, hint="set SQUIB_DEBUG=1, run it again, and report what it prints"))
+            return SquibError.exit_code
+    return UsageError.exit_code
+
+
+def _invoke(arguments: Sequence[str], prog_name: str) -> object:
+    """What the verb returns. Not by `Command.main`, which turns a closed pipe into exit status 1."""
+    try:
+        with squib.make_context(prog_name, list(arguments)) as context:
+            return squib.invoke(context)
+    except click.exceptions.Exit as done:  # --help, --version
+        return done.exit_code
