@@ -28,7 +28,8 @@ def time_text(unix_ms: int | None) -> str | None:
     try:
         return (_EPOCH + timedelta(milliseconds=unix_ms)).isoformat(timespec="seconds")
     except OverflowError:
-        return (datetime.max if unix_ms > 0 else datetime.min).replace(tzinfo=UTC).isoformat(timespec="seconds")
+        farthest = datetime.max.replace(tzinfo=UTC) if unix_ms > 0 else datetime.min.replace(tzinfo=UTC)
+        return farthest.isoformat(timespec="seconds")
 
 
 def machine_json(machine: Machine) -> dict[str, object]:
