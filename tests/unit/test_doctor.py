@@ -154,11 +154,25 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_devices(tmp_path: Path) -> None:
-    assert survey.device(Path("/dev/null")).problem == ""
-    assert survey.device(Path("/dev/null")).who == "root:root 0666"
-    gone = survey.device(tmp_path / "gone")
-    assert (gone.who, gone.hint) == ("", "load")
-    assert survey.device(tmp_path).problem == f"{tmp_path} does not open: Is a directory"
+    assert survey.device(Path("/dev/null"), module="x").problem == ""
+    assert survey.device(Path("/dev/null"), module="x").who == "root:root 0666"
+    gone = survey.device(tmp_path / "gone", module="x")
+    assert (gone.who, gone.hint) == ("", "sudo modprobe x")
+    assert survey.device(tmp_path, module="x").problem == f"{tmp_path} does not open: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "available"),
+    [("max", "5", None), (str(300 << 20), str(100 << 20), 200), (str(1 << 20), str(2 << 20), 0), ("", "", None)],
+)
+def test_memory_of_a_container(limit: str, used: str, available: int | None, tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text(used)
+    found = survey.memory(tmp_path)
+    if available is None:
+        assert found.total_mib == survey.memory(tmp_path / "none").total_mib
+    else:
+        assert (found.available_mib, found.total_mib) == (available, int(limit) >> 20)
 
 
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
@@ -191,8 +205,9 @@ def test_a_glance_changes_nothing(homes: Path) -> None:
     assert glance(busy_s=0).machines is None
     assert list(homes.iterdir()) == []
     Store().close()
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (homes / "state/squib").iterdir()}
     assert glance(busy_s=0, check=True).machines == ()
-    assert sorted(path.name for path in (homes / "state/squib").iterdir()) == ["state.db"]
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (homes / "state/squib").iterdir()} == before
 
 
 def test_a_glance_at_a_locked_record_gives_up(homes: Path) -> None:

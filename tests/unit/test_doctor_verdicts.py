@@ -139,9 +139,9 @@ def test_kvm_is_never_missing_for_there_is_emulation() -> None:
 
 def test_tun_and_namespaces_are_for_later() -> None:
     check(verdicts.tun(TUN, ANN), Level.OK, "opens")
-    gone = replace(TUN, who="", problem="there is no /dev/net/tun", hint="load")
+    gone = replace(TUN, who="", problem="there is no /dev/net/tun", hint="sudo modprobe tun")
     check(verdicts.tun(gone, ANN), Level.WARNING, "there is no /dev/net/tun", "sudo modprobe tun")
-    denied = replace(TUN, problem="this user may not open /dev/net/tun", hint="allow")
+    denied = replace(TUN, problem="this user may not open /dev/net/tun", hint="sudo setfacl -m u:$USER:rw /dev/net/tun")
     check(verdicts.tun(denied, ANN), Level.WARNING, "may not open", "sudo setfacl -m u:ann:rw /dev/net/tun")
     check(verdicts.namespaces(NamespacesFound("", ()), ANN), Level.OK, "can be made")
     check(verdicts.namespaces(NamespacesFound("Invalid argument", (("user.max_user_namespaces", 100),)), ANN), Level.WARNING, "Invalid argument")  # fmt: skip

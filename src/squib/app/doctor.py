@@ -79,7 +79,9 @@ def _storage(user: User) -> Iterator[Row]:
 
 
 def _for_later(user: User) -> Iterator[Row]:
-    yield _row("tun", partial(_bounded, partial(survey.device, _TUN)), partial(verdicts.tun, user=user), needed=False)
+    yield _row(
+        "tun", partial(_bounded, partial(survey.device, _TUN, module="tun")), partial(verdicts.tun, user=user), needed=False
+    )
     yield _row("user namespaces", survey.namespaces, partial(verdicts.namespaces, user=user), needed=False)
     for name, package in (("nft", "nftables"), ("firecracker", "firecracker")):
         yield _row(name, partial(survey.program, name, package=package), verdicts.optional, needed=False)

@@ -164,9 +164,8 @@ def tun(found: DeviceFound, user: User) -> Row:
     """The device for networks of the host's own."""
     if not found.problem:
         return Row("tun", Level.OK, f"{found.path} opens ({found.who}); nothing uses it yet")
-    remedy = f"sudo setfacl -m u:$USER:rw {found.path}" if found.hint == "allow" else "sudo modprobe tun"
     who = f" ({found.who})" if found.who else ""
-    return Row("tun", Level.WARNING, f"{found.problem}{who}; for host networks, which are to come", _for(remedy, user))
+    return Row("tun", Level.WARNING, f"{found.problem}{who}; for host networks, which are to come", _for(found.hint, user))
 
 
 def namespaces(found: NamespacesFound, user: User) -> Row:

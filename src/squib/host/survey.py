@@ -32,7 +32,7 @@ from squib.model.findings import (
     SystemFound,
     User,
 )
-from squib.model.units import KIB
+from squib.model.units import KIB, MIB
 
 __all__ = ["PACKAGES", "device", "folder", "memory", "namespaces", "permissions", "program", "python", "system", "user"]
 
@@ -117,17 +117,17 @@ def program(name: str, *, package: str, ask: str = "--version") -> ProgramFound:
     return ProgramFound(name, package, path, version[0].rstrip("),.") if version else "")
 
 
-def device(path: Path) -> DeviceFound:
-    """Opens a device file for reading and writing, and closes it."""
+def device(path: Path, *, module: str) -> DeviceFound:
+    """Opens a device file for reading and writing, and closes it; `module` is the kernel's module that brings it."""
     problem = hint = ""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
     except FileNotFoundError:
-        problem, hint = f"there is no {path}", "load"
+        problem, hint = f"there is no {path}", f"sudo modprobe {module}"
     except PermissionError:
-        problem, hint = f"this user may not open {path}", "allow"
+        problem, hint = f"this user may not open {path}", f"sudo setfacl -m u:$USER:rw {path}"
     except OSError as error:
-        problem, hint = f"{path} does not open: {error.strerror}", "load"
+        problem, hint = f"{path} does not open: {error.strerror}", f"sudo modprobe {module}"
     return DeviceFound(path, permissions(path), problem, hint)
 
 
@@ -187,8 +187,12 @@ def folder(purpose: str, path: Path) -> FolderFound:
     return FolderFound(purpose, path, nearest, mode, problem, shutil.disk_usage(nearest).free)
 
 
-def memory() -> MemoryFound:
-    """What /proc/meminfo says."""
+def memory(cgroup: Path = Path("/sys/fs/cgroup")) -> MemoryFound:
+    """What /proc/meminfo says, or what a container's limit leaves of it (cgroup v2, memory.max)."""
     text = Path("/proc/meminfo").read_text(encoding="ascii")
     sizes = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
-    return MemoryFound(sizes["MemAvailable"] // KIB, sizes["MemTotal"] // KIB)
+    available, total = sizes["MemAvailable"] // KIB, sizes["MemTotal"] // KIB
+    limit, used = _number(cgroup / "memory.max"), _number(cgroup / "memory.current")
+    if limit is not None and used is not None:
+        available, total = min(available, max(0, limit - used) // MIB), min(total, limit // MIB)
+    return MemoryFound(available, total)

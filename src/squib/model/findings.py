@@ -180,7 +180,7 @@ class FolderFound:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFound:
-    """In MiB, as /proc/meminfo has it."""
+    """In MiB."""
 
     available_mib: int
     total_mib: int
