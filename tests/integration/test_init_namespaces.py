@@ -466,7 +466,7 @@ def test_it_refuses_to_be_any_process_but_the_first(begin: Begin, image: Image) 
 
 
 def test_an_app_that_hangs_is_killed_and_started_again(boot: Boot) -> None:
-    machine = boot("hangs", health=("/healthz?x=1", 20, 200, 2, 0))
+    machine = boot("hangs", health=("/healthz?x=1", 20, 1_000, 2, 0))
     assert " state=ok failures=0 check=ok" in machine.line("squib.health abi=2 uptime_ms=")
     assert machine.line("squib.").startswith("squib.ready "), "right behind the first good check"
     assert "asked 1 times for /healthz?x=1 by squib-health" in machine.seen
