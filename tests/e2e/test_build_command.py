@@ -105,6 +105,7 @@ def test_an_appliance_of_ones_own(squib: Squib, tmp_path: Path) -> None:
         (["build", "--kernel", "bad-kernel"], 65, "bad-kernel"),
         (["build", "bad.toml"], 65, "bad.toml:2: machin: unknown key"),
         (["build", "missing-module.toml"], 65, "nothing_here"),
+        (["build", "no-function.toml"], 65, "did you mean clock_like:answer?"),
         (["build", "-o", "a-file/out"], 74, "a-file"),
         (["build", "include.toml"], 65, "static"),
     ],
@@ -114,6 +115,8 @@ def test_bad_input(squib: Squib, tmp_path: Path, arguments: list[str], status: i
     (tmp_path / "bad.toml").write_text('name = "a"\n[machin]\n')
     (tmp_path / "missing-module.toml").write_text('name = "a"\nserve = "nothing_here:answer"\n')
     (tmp_path / "include.toml").write_text('name = "a"\nserve = "squib.guest.clock:answer"\n[image]\ninclude = ["static"]\n')
+    (tmp_path / "clock_like.py").write_text("from squib.guest.clock import answer\n")
+    (tmp_path / "no-function.toml").write_text('name = "a"\nserve = "clock_like:anwser"\n')
     (tmp_path / "a-file").write_text("")
     before = sorted(path.name for path in tmp_path.iterdir())
     done = squib.run(*arguments)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import _imp
 import hashlib
+import marshal
 import sys
 import warnings
 from dataclasses import dataclass
+from types import CodeType
 
 from squib.build.cache import Cache, key
 from squib.build.imports import Import, scan
@@ -21,6 +23,7 @@ __all__ = ["Compiled", "compile_module"]
 _UNCHECKED_HASH = (1).to_bytes(4, "little")
 """PEP 552's flags: the file is valid by a hash of its source, which nobody is to check."""
 
+_HEADER_BYTES = 16  # magic, flags, hash of the source
 _ONLY_AST = 0x400
 """ast.PyCF_ONLY_AST: where everything is cached, ast is not imported."""
 
@@ -31,6 +34,12 @@ class Compiled:
 
     pyc: bytes
     imports: tuple[Import, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the module's top level uses or binds."""
+        code: CodeType = marshal.loads(self.pyc[_HEADER_BYTES:])  # noqa: S302 - made by `compile_module`
+        return code.co_names
 
 
 def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -> Compiled:

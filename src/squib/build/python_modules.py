@@ -11,6 +11,7 @@ The rules:
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def reachable(appliance: Appliance, finder: Finder, compile_: Compile) -> tuple[
             f"{appliance.name}: serve: there is no module {appliance.module}",
             hint=f"it is looked for in {appliance.folder} and among the packages installed for {_PYTHON}",
         )
+    _check_function(appliance, walk.reached[appliance.module])
     for name in appliance.image.modules:
         if not walk.reach(name, Kind.APP, "[image] modules"):
             raise ApplianceError(
@@ -92,6 +94,20 @@ def reachable(appliance: Appliance, finder: Finder, compile_: Compile) -> tuple[
             )
     walk.run()
     return tuple(walk.reached.values())
+
+
+def _check_function(appliance: Appliance, served: Reached) -> None:
+    """Refuses a function whose name does not even occur at the top of its module; what is there is known only at run time."""
+    function = appliance.serve.partition(":")[2]
+    if served.compiled is None or any("*" in item.names for item in served.compiled.imports):
+        return
+    names = served.compiled.names
+    if function not in names and "__getattr__" not in names:
+        near = difflib.get_close_matches(function, names, n=1)
+        raise ApplianceError(
+            f"{appliance.name}: serve: the module {appliance.module} has no function {function}",
+            hint=f"did you mean {appliance.module}:{near[0]}?" if near else f"write it: def {function}(request)",
+        )
 
 
 class _Walk:

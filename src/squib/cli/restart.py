@@ -7,25 +7,12 @@ import click
 from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
-from squib.cli.run import STOP_S, say
+from squib.cli.narrator import Narrator
+from squib.cli.run import STOP_S
 from squib.cli.seconds import Seconds
-from squib.model.machine import AccelChoice
-from squib.store import Machine
 from squib.wiring import house
 
 __all__ = ["restart"]
-
-
-class _Narrator:
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
-        if not self._quiet:
-            say(f"{machine.name}: booting in {machine.vmm} with {choice.reason}")
-
-    def output(self, data: bytes) -> None:
-        """The console goes to its file; an error shows its end."""
 
 
 @click.command()
@@ -49,7 +36,7 @@ def restart(names: tuple[str, ...], timeout: float, as_json: bool, quiet: bool) 
         running.clean()
         for name in names:
             running.store.get(name)  # all names are right, or nothing is stopped
-        started = [running.restart(name, timeout, _Narrator(quiet=quiet)) for name in dict.fromkeys(names)]
+        started = [running.restart(name, timeout, Narrator(quiet=quiet, console=False)) for name in dict.fromkeys(names)]
     if as_json:
         print_json([machine_json(machine) for machine in started])
         return

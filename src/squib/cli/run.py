@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 
 import click
@@ -13,15 +12,13 @@ from squib.cli.completing import KeyedCommand, complete_appliance
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
+from squib.cli.narrator import Narrator, say
 from squib.cli.progress import progress
 from squib.errors import GuestError, HostError
-from squib.model.machine import Accel, AccelChoice, EndedBy, PortForward
+from squib.model.machine import Accel, EndedBy, PortForward
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
-from squib.store import Machine
 from squib.vmm.base import VmEnd
-from squib.vmm.console_log import ConsoleLog
-from squib.vmm.guest_report import GuestReport, after, tell
 from squib.wiring import house
 
 __all__ = ["run"]
@@ -30,43 +27,10 @@ STOP_S = 15.0
 """Seconds that a guest has to stop: PID 1 gives its server 12."""
 
 
-class _Narrator:
-    """Tells a person on standard error what was chosen, and what the guest tells of its server.
-
-    Passes the console on to standard output in the foreground.
-    """
-
-    def __init__(self, *, quiet: bool, console: bool) -> None:
-        self._quiet = quiet
-        self._console = console
-        self._log = ConsoleLog()
-        self._report = GuestReport()
-
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
-        if not self._quiet:
-            say(f"{machine.name}: booting in {machine.vmm}, {machine.mem_size_mib} MiB, {machine.vcpu_count} vCPU")
-            say(f"with {choice.reason}")
-
-    def output(self, data: bytes) -> None:
-        if self._console:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        for line in self._log.feed(data):
-            words = tell(self._report, line)
-            self._report = after(self._report, line)
-            if words and not self._quiet:
-                say(words)
-
-
 _PUBLISH_HELP = (
     "Make a TCP port of the guest reachable; ADDR is 127.0.0.1 unless named, and HOST 0 is any free port. Repeatable. "
     "Default: each port of the appliance, on a free port."
 )
-
-
-def say(text: str) -> None:
-    """A line for people."""
-    print(f"squib: {text}", file=sys.stderr)
 
 
 @click.command(cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
@@ -149,8 +113,9 @@ def run(
             print(squib.show(running, artifact, spec, show))
             return 0
         running.clean()
-        narrator = _Narrator(quiet=quiet, console=not detach)
+        narrator = Narrator(quiet=quiet, console=not detach)
         with running.started(artifact, spec, narrator) as session:
+            narrator.ready()
             if not quiet:
                 for line in _where(session.machine.forwards):
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
@@ -174,7 +139,7 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     return 0
 
 
-def _watch(session: Session, narrator: _Narrator) -> VmEnd:
+def _watch(session: Session, narrator: Narrator) -> VmEnd:
     """The console until the machine ends; SIGINT and SIGTERM stop it gracefully, a second one at once."""
     try:
         end = session.vm.wait(None, narrator.output)

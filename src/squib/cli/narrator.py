@@ -1,0 +1,60 @@
+"""What a run tells a person while it goes on: lines on standard error, the console on standard output."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from squib.model.machine import AccelChoice
+from squib.store import Machine
+from squib.vmm.console_log import ConsoleLog
+from squib.vmm.guest_report import GuestReport, after, tell
+
+__all__ = ["Narrator", "say"]
+
+_REMIND_S = 10.0
+"""A boot that takes longer than this is worth a word."""
+
+
+class Narrator:
+    """Tells a person on standard error what was chosen, and what the guest tells of its server.
+
+    Passes the console on to standard output in the foreground.
+    """
+
+    def __init__(self, *, quiet: bool, console: bool) -> None:
+        self._quiet = quiet
+        self._console = console
+        self._log = ConsoleLog()
+        self._report = GuestReport()
+        self._reminder: threading.Timer | None = None
+
+    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+        """How it will run, and why."""
+        if not self._quiet:
+            say(f"{machine.name}: booting in {machine.vmm}, {machine.mem_size_mib} MiB, {machine.vcpu_count} vCPU")
+            say(f"with {choice.reason}")
+            self._reminder = threading.Timer(_REMIND_S, say, ("not ready yet; --timeout says how long it may take",))
+            self._reminder.daemon = True
+            self._reminder.start()
+
+    def ready(self) -> None:
+        """It serves: nothing is to be reminded of."""
+        if self._reminder is not None:
+            self._reminder.cancel()
+
+    def output(self, data: bytes) -> None:
+        """Bytes of the console."""
+        if self._console:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        for line in self._log.feed(data):
+            words = tell(self._report, line)
+            self._report = after(self._report, line)
+            if words and not self._quiet:
+                say(words)
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    print(f"squib: {text}", file=sys.stderr)
