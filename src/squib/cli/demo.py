@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -71,8 +72,14 @@ def _boot_and_ask(running: Running, artifact: Artifact) -> int:
         raise GuestError(
             f"the machine did not stop as it should: {end.reason}", hint=f"look at its console: squib run {DEFAULT}"
         )
-    print(f"\nStopped; nothing is left running. Go on with: squib run {DEFAULT}")
+    print(f"\nStopped; nothing is left running. Go on with: {_as_typed()} run {DEFAULT}")
     return 0 if result.ok else 1
+
+
+def _as_typed() -> str:
+    """The command that starts this squib: by its name where the shell finds it, else by its path."""
+    program = sys.argv[0]
+    return "squib" if shutil.which("squib") or not program.endswith("squib") else program
 
 
 def _table(artifact: Artifact, session: Session, first_answer_s: float) -> None:
