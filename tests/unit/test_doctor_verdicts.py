@@ -133,7 +133,7 @@ def test_kvm_is_never_missing_for_there_is_emulation() -> None:
     useless = KvmFound(KVM, "kvm_pvm", hardware=False, works=False, trial="a trial boot of this kernel showed nothing in 2.5 s")
     check(verdicts.kvm(useless, ANN), Level.WARNING, "showed nothing in 2.5 s (driver kvm_pvm, no hardware behind it")
     check(verdicts.kvm(replace(useless, kept=True), ANN), Level.WARNING, "as tried before", "squib doctor --retry")
-    untried = KvmFound(KVM, "", hardware=False, untried="no guest kernel is cached yet")
+    untried = KvmFound(KVM, "", hardware=False, untried="no guest kernel is cached yet", hint="squib demo")
     check(verdicts.kvm(untried, ANN), Level.WARNING, "no trial boot: no guest kernel is cached yet", "squib demo")
 
 

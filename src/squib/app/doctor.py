@@ -173,11 +173,11 @@ def _kvm(kernel: Kernel | Unlooked | None, *, retry: bool) -> KvmFound:
     if looked.problem:
         return found
     if kernel is None or isinstance(kernel, Unlooked):
-        return replace(found, untried="no guest kernel is cached yet")
+        return replace(found, untried="no guest kernel is cached yet", hint="squib demo")
     try:
         program = command.find(PROGRAM, package=PACKAGE)
     except UnavailableError as error:
-        return replace(found, untried=str(error))
+        return replace(found, untried=str(error))  # QEMU has a row of its own, with the remedy
     kept = accel.kept(kernel.file.sha256, program) is not None
     trial = accel.trial(kernel.vmlinux, kernel.file.sha256, program)
     said = f"a trial boot of this kernel spoke after {trial.elapsed_ms} ms" if trial.works else trial.problem

@@ -152,7 +152,7 @@ def kvm(found: KvmFound, user: User) -> Row:
         )
     driver = f"driver {found.module or 'unknown'}{'' if found.hardware else ', no hardware behind it'}; {device.who}"
     if found.works is None:
-        return Row("kvm", Level.WARNING, f"{device.path} opens ({driver}); no trial boot: {found.untried}", "squib demo")
+        return Row("kvm", Level.WARNING, f"{device.path} opens ({driver}); no trial boot: {found.untried}", found.hint)
     if found.works:
         return Row("kvm", Level.OK, f"{found.trial} ({driver})")
     kept = ", as tried before; machines are emulated" if found.kept else "; machines are emulated"

@@ -140,7 +140,7 @@ class DeviceFound:
 class KvmFound:
     """/dev/kvm and its driver. `works` is None where no trial boot was made, and `untried` says why.
 
-    `trial` tells what came of one in words; `kept`: it was made before, in this boot of the host.
+    `trial` tells what came of one in words; `kept`: it was made before, in this boot of the host. `hint`: how one can be made.
     """
 
     device: DeviceFound
@@ -150,6 +150,7 @@ class KvmFound:
     trial: str = ""
     kept: bool = False
     untried: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
