@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from squib.app.inspecting import inspect
+from squib.cli.doctor import report_json
 from squib.cli.json_output import inspection_json, machine_json
 from squib.host.process import myself
+from squib.model.findings import Level, Row
 from squib.model.machine import Accel, EndedBy
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.store import Machine, Reservation, Store
@@ -96,6 +98,13 @@ def test_an_inspected_machine(machines: tuple[Machine, ...]) -> None:
     assert isinstance(image, dict)
     image["files"] = [{"name": "vmlinux", "size": 1, "sha256": "c" * 64}]
     hold(documented("A machine") | documented("An inspected machine"), outputs)
+
+
+def test_a_doctors_report() -> None:
+    rows = [Row("kvm", Level.WARNING, "no", "squib doctor --retry"), Row("memory", Level.OK, "enough")]
+    hold(
+        documented("A doctor's report"), [report_json(rows), report_json([*rows, Row("qemu", Level.MISSING, "not installed")])]
+    )
 
 
 def test_null_is_told_where_it_comes(machines: tuple[Machine, ...]) -> None:

@@ -13,7 +13,9 @@ import termios
 
 import pytest
 
-from squib.cli.table import print_table
+from squib.cli.table import _STYLES, print_table
+from squib.model.findings import Level
+from squib.model.machine import VmState
 
 HEAD = ("NAME", "STATE", "URL")
 ROWS = [("clock", "running", "http://127.0.0.1:8080"), ("shop-2", "failed (the [guest] gave up)", "")]
@@ -69,6 +71,10 @@ def test_on_a_terminal_heads_are_bold_and_states_coloured() -> None:
     assert "\x1b[1;31mfailed (the [guest] gave up)" in shown
     words = _ESCAPES.sub("", shown).split()
     assert words == [word for row in [HEAD, *ROWS] for cell in row for word in cell.split()]
+
+
+def test_every_state_has_its_look() -> None:
+    assert set(_STYLES) == {*map(str, VmState), *map(str, Level)}
 
 
 def test_it_is_never_wider_than_the_terminal_and_loses_nothing() -> None:

@@ -11,7 +11,7 @@ from squib.cli.table import print_table
 from squib.errors import UnavailableError
 from squib.model.findings import Level, Row
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "report_json"]
 
 
 @click.command()
@@ -26,20 +26,21 @@ def doctor(retry: bool, as_json: bool) -> int:
     with progress(quiet=as_json) as report:
         report("looking at this machine", None)
         rows = list(examine(retry=retry))
-    missing = [row for row in rows if row.level is Level.MISSING]
     if as_json:
-        print_json(
-            {
-                "ok": not missing,
-                "checks": [
-                    {"name": row.name, "state": row.level.value, "found": row.found, "remedy": row.remedy or None}
-                    for row in rows
-                ],
-            }
-        )
+        print_json(report_json(rows))
     else:
         _print(rows)
-    return UnavailableError.exit_code if missing else 0
+    return 0 if _all_there(rows) else UnavailableError.exit_code
+
+
+def report_json(rows: list[Row]) -> dict[str, object]:
+    """The report, as `doctor --json` shows it (docs/json.md)."""
+    checks = [{"name": row.name, "state": row.level.value, "found": row.found, "remedy": row.remedy or None} for row in rows]
+    return {"ok": _all_there(rows), "checks": checks}
+
+
+def _all_there(rows: list[Row]) -> bool:
+    return all(row.level is not Level.MISSING for row in rows)
 
 
 def _print(rows: list[Row]) -> None:

@@ -14,8 +14,8 @@ __all__ = ["print_table"]
 
 _STATE = "STATE"
 _STYLES = {
-    "running": "green", "ready": "green", "ok": "green",
-    "starting": "yellow", "stopping": "yellow", "warning": "yellow", "unhealthy": "yellow",
+    "running": "green", "ok": "green",
+    "starting": "yellow", "stopping": "yellow", "warning": "yellow",
     "failed": "bold red", "missing": "bold red",
     "exited": "dim",
 }  # fmt: skip
