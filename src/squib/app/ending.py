@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from squib.errors import MissingError, StorageError, TakenError
+from squib.errors import MissingError, SquibError, TakenError
 from squib.host.process import alive
 from squib.model.machine import Accel, VmState
 from squib.store import Machine, Store
@@ -41,11 +41,14 @@ class Ending:
         Raises MissingError; TakenError where it is still being started after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        machine = self._with_process(self.store.get(name), deadline)
+        return self.stop_seen(self._with_process(self.store.get(name), deadline), timeout)
+
+    def stop_seen(self, machine: Machine, timeout: float) -> Machine:
+        """Stops what `machine` was when it was looked at: if it was started again since, that runs on."""
         if machine.over:
             return machine
-        with contextlib.suppress(StorageError):  # a full disk must not keep a machine from being stopped
-            self.store.stopping(machine.id)
+        with contextlib.suppress(SquibError):  # a full disk must not keep a machine from being stopped
+            self.store.stopping(machine.id, machine.process)
         return self._ended(machine, lambda vm: vm.stop(timeout))
 
     def wait(self, name: str, timeout: float | None) -> Machine:

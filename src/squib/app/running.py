@@ -111,8 +111,7 @@ class Running:
                 yield session
         finally:
             if session is None or not session.detached:
-                clear_run_dir(machine.run_dir)  # ends what works in it
-                self.store.remove(machine.id)
+                self._forget(machine)
 
     def restart(self, name: str, timeout: float, events: RunEvents) -> Machine:
         """Stops the machine `name` (in `timeout` seconds) where it runs, and starts it as before: same spec, name and ports.
@@ -127,8 +126,7 @@ class Running:
                 hint="it runs in the foreground, or is just being started; only detached machines are restarted",
             )
         prepared = self._prepare(*self._as_before(machine))
-        if not machine.over:
-            self.ending.stop(name, timeout)
+        self.ending.stop_seen(machine, timeout)
         machine = self.store.revive(machine.id, _reservation(prepared))
         try:
             clear_run_dir(machine.run_dir)
@@ -169,8 +167,30 @@ class Running:
         same = tuple(Publish(one.host_address, one.host_port, one.guest_port) for one in machine.published)
         return artifact, replace(spec, name=machine.name, publish=same)
 
+    def _forget(self, machine: Machine) -> None:
+        """Ends a machine of this process and all that is known of it; unless it was ended and started again meanwhile."""
+        try:
+            with self.store.transaction():
+                found = self.store.find(machine.id)
+                if found is None or found.restarts == machine.restarts:
+                    clear_run_dir(machine.run_dir)  # ends what works in it
+                    self.store.remove(machine.id)
+        except SquibError:
+            clear_run_dir(machine.run_dir)  # whatever became of the store, nothing runs on
+            raise
+
     def _give_up(self, machine: Machine, error: BaseException) -> None:
-        """The restart failed: nothing of it runs on, and the store says why."""
+        """The restart failed: nothing of it runs on, and the store says why; unless another command was first."""
+        try:
+            with self.store.transaction():
+                found = self.store.find(machine.id)
+                if found is not None and found.owner == machine.owner:
+                    self._mark_given_up(machine, error)
+        except SquibError:
+            end_in_run_dir(machine.run_dir)  # as above
+            raise
+
+    def _mark_given_up(self, machine: Machine, error: BaseException) -> None:
         end_in_run_dir(machine.run_dir)
         words = None
         with contextlib.suppress(SquibError):  # no console, no words

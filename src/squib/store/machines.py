@@ -95,12 +95,12 @@ class Store:
             return self._by("id", machine_id)
 
     def started(self, machine_id: str, process: ProcessIdentity) -> None:
-        """Its VMM runs."""
-        self._update(machine_id, "pid = ?, pid_start = ?", process.pid, process.start_time)
+        """Its VMM runs. Raises MissingError, as the next two do, where this process does not own it any more."""
+        self._update_own(machine_id, "pid = ?, pid_start = ?", process.pid, process.start_time)
 
     def ready(self, machine_id: str, boot_ms: int | None = None) -> None:
         """The guest serves, `boot_ms` after its launch. It is RUNNING then, unless it was asked to stop meanwhile."""
-        self._update(
+        self._update_own(
             machine_id,
             "state = CASE state WHEN 'starting' THEN 'running' ELSE state END, ready_ms = ?, boot_ms = ?",
             *(_now_ms(), boot_ms),
@@ -108,11 +108,14 @@ class Store:
 
     def detached(self, machine_id: str) -> None:
         """It runs on without this process."""
-        self._update(machine_id, "owner_pid = NULL, owner_start = NULL")
+        self._update_own(machine_id, "owner_pid = NULL, owner_start = NULL")
 
-    def stopping(self, machine_id: str) -> None:
-        """It was asked to stop; nothing changes where it has ended."""
-        self._update(machine_id, "state = CASE WHEN state IN (?, ?) THEN state ELSE ? END", *_OVER, VmState.STOPPING)
+    def stopping(self, machine_id: str, process: ProcessIdentity | None = None) -> None:
+        """It was asked to stop. Nothing changes where it has ended, is gone, or where `process` is not its VMM any more."""
+        with self.transaction():
+            machine = self._find("id", machine_id)
+            if machine is not None and not machine.over and process in {None, machine.process}:
+                self._connection.execute("UPDATE machines SET state = ? WHERE id = ?", (VmState.STOPPING, machine_id))
 
     def exited(
         self,
@@ -193,12 +196,16 @@ class Store:
         )
         return machine_of(row, leases, published, self.machines_dir)
 
-    def _update(self, machine_id: str, assignments: str, *values: object) -> None:
+    def _update_own(self, machine_id: str, assignments: str, *values: object) -> None:
+        owner = myself()
         with self.transaction():
-            # `assignments` is a literal of this module.
-            done = self._connection.execute(f"UPDATE machines SET {assignments} WHERE id = ?", (*values, machine_id))  # noqa: S608
+            done = self._connection.execute(
+                # `assignments` is a literal of this module.
+                f"UPDATE machines SET {assignments} WHERE id = ? AND owner_pid = ? AND owner_start = ?",  # noqa: S608
+                (*values, machine_id, owner.pid, owner.start_time),
+            )
             if done.rowcount != 1:
-                raise MissingError("the machine is not in the state file any more: it was removed meanwhile", hint="squib ps")
+                raise MissingError("the machine was ended or removed meanwhile by another command", hint="squib ps")
 
 
 def _now_ms() -> int:
