@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -232,20 +231,20 @@ INTERACTIVE = {
 )
 def test_tab_on_a_terminal(shell: str, typed: str, expected: str, alone: Squib) -> None:
     options, setup = INTERACTIVE[shell]
-    program = tool(shell)  # a skip must not happen in the child
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(alone.home)
-        os.execve(program, [shell, *options], alone.env)
+    ours, theirs = pty.openpty()
+    # setsid makes it the controlling terminal; pty.fork() would fork this process, threads and all.
+    argv = [tool("setsid"), "--ctty", tool(shell), *options]
+    child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=alone.home, env=alone.env)
+    os.close(theirs)
     try:
-        os.write(terminal, f"{setup}\n".encode())
-        await_text(terminal, "ready>")
-        os.write(terminal, f"squib {typed}\t".encode())
-        await_text(terminal, f"squib {expected}")
+        os.write(ours, f"{setup}\n".encode())
+        await_text(ours, "ready>")
+        os.write(ours, f"squib {typed}\t".encode())
+        await_text(ours, f"squib {expected}")
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os.close(terminal)
+        child.kill()
+        child.wait()
+        os.close(ours)
 
 
 def await_text(terminal: int, text: str) -> None:
