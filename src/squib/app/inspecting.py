@@ -6,16 +6,15 @@ A machine may end or be removed while it is looked at; then what cannot be seen 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from squib.errors import ApplianceError, SquibError
 from squib.formats.console_lines import find
-from squib.host.files import storage_errors
 from squib.host.process import alive
 from squib.host.process_usage import ProcessUsage, age_s, usage
+from squib.host.rotation import tail
 from squib.model.image import MANIFEST, FileRecord
 from squib.model.machine import VmState
 from squib.model.run import RunSpec
@@ -112,9 +111,7 @@ def inspect(machine: Machine) -> Inspection:
 def _told(console: Path) -> GuestReport:
     """What the guest tells of its server, as far as the end of its console goes back."""
     try:
-        with storage_errors(console), console.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOOKED_AT))
-            return summary(find(file.read(_LOOKED_AT)))
+        return summary(find(tail(console, _LOOKED_AT)))
     except SquibError:  # its squib just cleaned up
         return GuestReport()
 

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("squib.cli.doctor:doctor", "Look at what this machine needs and has."),
     "init": ("squib.cli.init:init", "Write an appliance to start from."),
     "inspect": ("squib.cli.inspect:inspect", "Show all that is known of microVMs."),
+    "logs": ("squib.cli.logs:logs", "Print what a microVM's console has said."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
     "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -73,14 +74,17 @@ def spawn(
     stderr: IO[bytes] | int,
     new_session: bool,
     pass_fds: Sequence[int] = (),
+    file_bytes: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts a program with standard input from /dev/null; whoever called owns the process.
+
+    `file_bytes` is how long a file it may write: a write past that fails with EFBIG, and no signal comes with it.
 
     Raises UnavailableError, PermissionDeniedError or HostError where it cannot be started.
     """
     command = [str(part) for part in argv]
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             command,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -88,9 +92,25 @@ def spawn(
             stderr=stderr,
             start_new_session=new_session,
             pass_fds=tuple(pass_fds),
+            restore_signals=file_bytes is None,  # Python ignores SIGXFSZ, which would end the program, and so it does
         )
     except OSError as error:
         raise _not_started(Path(command[0]), error) from error
+    if file_bytes is not None:
+        _limit_file_size(child, file_bytes)
+    return child
+
+
+def _limit_file_size(child: subprocess.Popen[bytes], size: int) -> None:
+    # After the start and not in the child before it: code between fork and exec may hang in a process with threads.
+    try:
+        _, hard = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
+        most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (most, most))
+    except OSError as error:
+        child.kill()
+        child.wait()
+        raise HostError(f"the files of a started program cannot be bounded: {error.strerror}") from error
 
 
 def _not_started(program: Path, error: OSError) -> UnavailableError | PermissionDeniedError | HostError:

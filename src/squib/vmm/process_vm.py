@@ -6,7 +6,6 @@ Everything waits for its event *and* for the process's death (a pidfd) *and* for
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -15,14 +14,15 @@ from typing import Self
 
 from squib.errors import SquibError
 from squib.formats.console_lines import Ready
-from squib.host.files import storage_errors
 from squib.host.follow import Follower
 from squib.host.process import Handle, ProcessIdentity
+from squib.host.rotation import tail
 from squib.model.machine import EndedBy
 from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
 from squib.vmm.guest_report import describe_end
+from squib.vmm.run_dir import rotate_console
 
 __all__ = ["ProcessVm", "last_words"]
 
@@ -101,6 +101,7 @@ class ProcessVm(ABC):
     def stop(self, timeout: float, on_output: OnOutput | None = None) -> VmEnd:
         """As `base.Vm` has it."""
         end = time.monotonic() + timeout
+        rotate_console(self._console)  # so that there is room for its last word
         try:
             self._ask_to_stop(min(timeout, _PLUG_S))
         except SquibError:
@@ -124,6 +125,7 @@ class ProcessVm(ABC):
         data = self._follower.read()
         if not data:
             return None
+        rotate_console(self._console)
         if on_output is not None:
             on_output(data)
         return next((line for line in self._log.feed(data) if isinstance(line, Ready)), None)
@@ -150,10 +152,7 @@ class ProcessVm(ABC):
 def last_words(console: Path) -> VmEnd | None:
     """How a machine that is gone ended, as far as the end of its console tells. Raises StorageError and its like."""
     log = ConsoleLog()
-    with storage_errors(console), console.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(max(0, size - _LAST_WORDS_BYTES))
-        log.feed(file.read(_LAST_WORDS_BYTES))
+    log.feed(tail(console, _LAST_WORDS_BYTES))
     return _words(log)
 
 

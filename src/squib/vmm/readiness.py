@@ -6,12 +6,11 @@ than that, the machine is taken for ready, as it was when it was started.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from squib.formats.console_lines import Exit, Health, Ready, Restart, find
-from squib.host.files import storage_errors
+from squib.host.rotation import tail
 
 __all__ = ["Readiness", "readiness"]
 
@@ -29,26 +28,20 @@ class Readiness:
 
 def readiness(console: Path) -> Readiness:
     """What the last such line in the file says. Raises MissingError, StorageError and their like."""
-    with storage_errors(console), console.open("rb") as file:
-        begin = os.fstat(file.fileno()).st_size
-        least, seen = max(0, begin - _LOOKED_AT), b""
-        while begin > least:
-            begin, end = max(least, begin - _CHUNK), begin
-            file.seek(begin)
-            seen = file.read(end - begin) + seen
-            # A line that a chunk cuts is found whole with the next one.
-            for line in reversed(find(seen)):
-                match line:
-                    case Ready():
-                        return Readiness(ready=True)
-                    case Restart():
-                        return Readiness(ready=False, because=f"its server died ({line.cause}) and is started again")
-                    case Health(state="ok"):
-                        return Readiness(ready=True)
-                    case Health():
-                        return Readiness(ready=False, because=f"its health check failed ({line.check}, {line.state})")
-                    case Exit():
-                        return Readiness(ready=False, because=f"it is ending ({line.reason})")
-                    case _:
-                        continue
+    # A line that the first look cuts is found whole by the second.
+    for size in (_CHUNK, _LOOKED_AT):
+        for line in reversed(find(tail(console, size))):
+            match line:
+                case Ready():
+                    return Readiness(ready=True)
+                case Restart():
+                    return Readiness(ready=False, because=f"its server died ({line.cause}) and is started again")
+                case Health(state="ok"):
+                    return Readiness(ready=True)
+                case Health():
+                    return Readiness(ready=False, because=f"its health check failed ({line.check}, {line.state})")
+                case Exit():
+                    return Readiness(ready=False, because=f"it is ending ({line.reason})")
+                case _:
+                    continue
     return Readiness(ready=True)

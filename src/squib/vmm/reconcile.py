@@ -4,6 +4,7 @@
 - A restart whose squib is gone: its VMM is ended and it is marked as failed; what is known of it stays, for another restart.
 - A detached machine whose VMM is gone: marked as ended, with its last words where its console has them; its console stays.
   Where the host was restarted since, that is the reason.
+- A machine that runs: its console is cut where it has grown long.
 - A run folder that nobody knows: what works in it is ended, and it goes.
 
 What a living squib owns is left alone. Two at the same moment do no harm: each step may find its work done.
@@ -20,9 +21,11 @@ from squib.model.machine import EndedBy
 from squib.store import Machine, Store
 from squib.vmm.base import VmEnd
 from squib.vmm.process_vm import last_words
-from squib.vmm.run_dir import clear_run_dir, end_in_run_dir
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir, is_full, rotate_console
 
 __all__ = ["Cleaned", "reconcile"]
+
+_FULL = "its console was full, so its last word is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,23 @@ def reconcile(store: Store) -> tuple[Cleaned, ...]:
 def _look_at(store: Store, machine: Machine) -> Cleaned | None:
     if machine.owner is not None:
         return None if alive(machine.owner) else _take_over(store, machine)
-    if machine.over or (machine.process is not None and alive(machine.process)):
+    if machine.over:
         return None
-    words = None
+    console = machine.run_dir / CONSOLE
+    if machine.process is not None and alive(machine.process):
+        rotate_console(console)
+        return None
+    words, full = None, False
     with contextlib.suppress(SquibError):  # no console, no words
-        words = last_words(machine.run_dir / "console.log")
+        words = last_words(console)
+        full = is_full(console)
     if words is None:
         elsewhen = machine.boot_id != boot_id()
-        words = VmEnd(None, "the host was restarted", EndedBy.HOST) if elsewhen else VmEnd(None, "its VMM was killed")
+        words = (
+            VmEnd(None, "the host was restarted", EndedBy.HOST)
+            if elsewhen
+            else VmEnd(None, _FULL if full else "its VMM was killed")
+        )
     store.exited(machine.id, words.status, words.reason, words.by, process=machine.process, overwrite=False)
     return Cleaned(machine.name, f"it had ended ({words.reason}): marked so")
 

@@ -17,7 +17,7 @@ from squib.model.machine import Accel, MachineConfig
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, make_run_dir
+from squib.vmm.run_dir import CONSOLE, CONSOLE_MAX_BYTES, clear_run_dir, make_run_dir
 
 __all__ = ["PACKAGE", "PROGRAM", "STDERR", "Qemu", "QemuVm"]
 
@@ -88,7 +88,17 @@ class Qemu:
             with unix_socket.listen(run_dir / QMP_SOCKET) as server:
                 fd = server.fileno()
                 line = argv(config, self._accel, program=self._program, qmp_fd=fd)
-                return adopt(command.spawn(line, cwd=run_dir, stdout=log, stderr=log, new_session=True, pass_fds=(fd,)))
+                child = command.spawn(
+                    line,
+                    cwd=run_dir,
+                    stdout=log,
+                    stderr=log,
+                    new_session=True,
+                    pass_fds=(fd,),
+                    # For its console and its own log; a drive that the guest writes may be longer.
+                    file_bytes=CONSOLE_MAX_BYTES if all(drive.read_only for drive in config.drives) else None,
+                )
+                return adopt(child)
         finally:
             os.close(log)
 
