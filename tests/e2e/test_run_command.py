@@ -179,6 +179,7 @@ def test_a_key_reaches_the_guest(squib: Squib, tmp_path: Path) -> None:
         (["run", "clock", "--publish", "99999:80"], 64, "port"),
         (["run", "clock", "--prot", "80"], 64, "unknown option --prot"),
         (["run", "clock", "--port", "none"], 64, "--port"),
+        (["run", "clock", "--timeout", "nan"], 64, "no number of seconds"),
         (["run", "clock", "--port"], 64, "--port"),
         (["run", "clock", "extra"], 64, "extra"),
         (["run", "clock", "--vmm", "xen"], 64, "xen"),

@@ -14,6 +14,7 @@ from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
 from squib.cli.narrator import Narrator, say
 from squib.cli.progress import progress
+from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
 from squib.model.machine import Accel, EndedBy, PortForward
 from squib.model.run import RunSpec, parse_publish
@@ -64,7 +65,7 @@ _PUBLISH_HELP = (
 @click.option("-d", "--detach", is_flag=True, help="Leave it running once it answers; squib stop ends it.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=Seconds(min=1),
     default=60,
     show_default=True,
     metavar="SECONDS",
