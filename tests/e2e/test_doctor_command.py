@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from program import Squib
+from squib.host import survey
 
 
 @pytest.fixture
@@ -75,6 +76,19 @@ def test_without_programs(alone: Squib, tmp_path: Path) -> None:
     assert done.returncode == 69
     assert "\nMissing:\n" in done.stdout
     assert re.search(r"^squib needs what is missing here: .*qemu-system-x86_64", done.stdout, re.MULTILINE)
+
+
+def test_missing_packages_are_told_and_not_met(alone: Squib) -> None:
+    names = [module for module in survey.PACKAGES.values() if module != "click"]
+    script = (
+        f"import sys\nsys.modules.update(dict.fromkeys({names!r}))\nfrom squib.cli.main import cli\ncli(['doctor', '--json'])"
+    )
+    done = Squib((sys.executable, "-c", script), alone.home).run()
+    assert (done.returncode, done.stderr) == (69, "")
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found["python packages"]["found"].startswith("not to be imported: httptools, lz4, msgspec")
+    assert "pip install httptools lz4 msgspec" in found["python packages"]["remedy"]
+    assert found["system"]["state"] == "ok"
 
 
 @pytest.mark.root

@@ -1,11 +1,15 @@
-"""`squib doctor`: what this machine needs and has, with a remedy for each thing that is missing."""
+"""`squib doctor`: what this machine needs and has, with a remedy for each thing that is missing.
+
+Imports nothing that needs more than click: a package that is missing is to be told, not to be met.
+"""
 
 from __future__ import annotations
+
+import json
 
 import click
 
 from squib.app.doctor import examine
-from squib.cli.json_output import print_json
 from squib.cli.progress import progress
 from squib.cli.table import print_table
 from squib.errors import UnavailableError
@@ -27,7 +31,7 @@ def doctor(retry: bool, as_json: bool) -> int:
         report("looking at this machine", None)
         rows = list(examine(retry=retry))
     if as_json:
-        print_json(report_json(rows))
+        print(json.dumps(report_json(rows), indent=2, ensure_ascii=False))
     else:
         _print(rows)
     return 0 if _all_there(rows) else UnavailableError.exit_code
