@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+import click
 import pytest
 
 from program import Squib
 from squib.app.starter import write_starter
 from squib.cli.main import VERBS
+from squib.cli.main import squib as cli
 from squib.model.machine import Accel
 from squib.model.run import Publish
 from squib.store import Reservation, Store
@@ -75,12 +77,25 @@ def test_verbs_and_options(alone: Squib) -> None:
 
 
 def test_machines(alone: Squib) -> None:
-    for verb in ("inspect", "rm", "restart"):
+    for verb in ("inspect", "logs", "restart", "rm"):
         assert values(alone, verb, "") == ["orchard", "ended"]
     for verb in ("stop", "wait"):
         assert values(alone, verb, "") == ["orchard"]
     assert values(alone, "rm", "ended", "") == ["orchard"]
     assert values(alone, "rm", "e") == ["ended"]
+
+
+def test_every_verb_that_takes_a_machine_completes_its_name(alone: Squib) -> None:
+    context = click.Context(cli)
+    commands = {verb: cli.get_command(context, verb) for verb in VERBS}
+    taking = [
+        verb
+        for verb, command in commands.items()
+        if command and any("NAME" in (p.metavar or "") for p in command.params if isinstance(p, click.Argument))
+    ]
+    assert len(taking) >= 6
+    for verb in taking:
+        assert "orchard" in values(alone, verb, ""), verb
 
 
 def test_appliances_their_keys_and_paths(alone: Squib) -> None:
