@@ -1,0 +1,70 @@
+"""Machines started and stopped again and again by one process: nothing is left, and it does not grow."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from program import Squib, free_port
+from squib.app.events import SilentEvents
+from squib.app.running import Running
+from squib.build.artifact import open_artifact
+from squib.model.machine import Accel, AccelChoice
+from squib.model.run import LOOPBACK, Publish, RunSpec
+from squib.store import Store
+from squib.vmm.qemu.launch import Qemu
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+
+IN_A_ROW = 50
+WARM = 5
+GROWTH_KIB = 4096
+"""What the process may grow by once it is warm: the allocator's whims, and no record of each machine."""
+
+
+def descriptors() -> list[str]:
+    """What this process has open, but the folder that is read for this."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.append(os.readlink(entry))  # noqa: PTH115 - `socket:[1]` is no path
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def resident_kib() -> int:
+    gc.collect()
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0])
+
+
+def rows(store: Store) -> list[int]:
+    tables = ("machines", "port_leases", "publications")
+    return [store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+
+
+def test_fifty_in_a_row(squib: Squib, qemu: str, tmp_path: Path) -> None:
+    """Twelve at once are in test_machine_commands."""
+    squib.ok("build", "clock", "-o", "out")
+    artifact = open_artifact(tmp_path / "out")
+    vmm, choice = Qemu(Path(qemu), Accel.TCG), AccelChoice(Accel.TCG, "because this is a test")
+    with Store(tmp_path / "soak") as store:
+        running = Running(store, lambda _: vmm, lambda *_: choice, open_artifact)
+        # A port that no other test wants: the clock's first choice is everybody's.
+        spec = RunSpec(mem_size_mib=112, publish=(Publish(LOOPBACK, free_port(), 80),))
+        open_before, resident = descriptors(), 0
+        for number in range(IN_A_ROW):
+            if number == WARM:
+                resident = resident_kib()
+            with running.started(artifact, spec, SilentEvents()) as session:
+                assert session.machine.name == "webserver", "the name is free again"
+                process = session.vm.identity
+                assert session.stop(20).status == 0
+            assert not Path(f"/proc/{process.pid}").exists()
+            assert rows(store) == [0, 0, 0]
+            assert list(store.machines_dir.iterdir()) == []
+        assert descriptors() == open_before
+        assert resident_kib() - resident < GROWTH_KIB
