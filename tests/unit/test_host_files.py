@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,27 @@ def test_homes_follow_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert files.cache_home() == Path("/somewhere/squib")
     assert files.state_home() == Path("/home/someone/.local/state/squib")
+
+
+def test_what_a_killed_process_left_is_swept_and_what_another_uses_is_not(tmp_path: Path) -> None:
+    """A child stages and is killed; this process sweeps. A live child's folder stays, however old."""
+    script = (
+        "import os, sys, time; from pathlib import Path; from squib.host import files\n"
+        "with files.staging(Path(sys.argv[1])) as folder:\n    print(folder, flush=True); time.sleep(60)\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        folders = []
+        for child in children:
+            assert child.stdout is not None
+            folders.append(Path(child.stdout.readline().strip()))
+        children[0].kill()
+        children[0].wait()
+        for folder in folders:
+            os.utime(folder, (0, 0))
+        with files.staging(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([folders[1], own])
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()

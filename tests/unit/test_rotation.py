@@ -179,3 +179,12 @@ def test_a_writer_that_never_waits(tmp_path: Path) -> None:
         read += follower.read()
     assert read == b"".join(b"%08d\n" % number for number in range(20000)) == stream(log)
     assert cuts > 0
+
+
+def test_a_cut_that_hangs_holds_no_reader_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "console.log"
+    log.write_bytes(b"line\n")
+    monkeypatch.setattr(rotation, "_PATIENCE_S", 0.05)
+    with log.open("rb") as other:
+        fcntl.flock(other.fileno(), fcntl.LOCK_EX)
+        assert rotation.tail(log, 100) == b"line\n"

@@ -85,7 +85,6 @@ def reachable(appliance: Appliance, finder: Finder, compile_: Compile) -> tuple[
             f"{appliance.name}: serve: there is no module {appliance.module}",
             hint=f"it is looked for in {appliance.folder} and among the packages installed for {_PYTHON}",
         )
-    _check_function(appliance, walk.reached[appliance.module])
     for name in appliance.image.modules:
         if not walk.reach(name, Kind.APP, "[image] modules"):
             raise ApplianceError(
@@ -93,6 +92,7 @@ def reachable(appliance: Appliance, finder: Finder, compile_: Compile) -> tuple[
                 hint="install the package that has it, or take the name out",
             )
     walk.run()
+    _check_function(appliance, walk.reached[appliance.module])
     return tuple(walk.reached.values())
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError
 
 __all__ = ["cache_home", "publish", "staging", "state_home", "storage_errors", "working_folder", "write_atomic"]
+
+_STAGING = ".staging-"
+_YOUNG_S = 60
 
 
 def cache_home() -> Path:
@@ -71,7 +76,7 @@ def _explain(path: Path, error: OSError) -> SquibError:
 def existing_parent(path: Path) -> Path:
     """The nearest folder at or above `path` that exists, and will still exist when a person looks for it."""
     for folder in (path, *path.parents):
-        if ".staging-" in str(folder):
+        if _STAGING in str(folder):
             continue
         # Path.is_dir raises where a folder above may not be searched; that is no answer here.
         if os.path.isdir(folder):  # noqa: PTH112 - see above
@@ -105,14 +110,44 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def staging(parent: Path) -> Iterator[Path]:
-    """A new folder (0700) below `parent`, which is made; gone on every exit, unless `publish` took it."""
+    """A new folder (0700) below `parent`, which is made; gone on every exit, unless `publish` took it.
+
+    It is locked (flock(2)) while it is used. A killed process leaves its folder without the lock; the next one here removes it.
+    """
     with storage_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".staging-"))
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=_STAGING))
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        _lock(lock)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(parent: Path) -> None:
+    for left in parent.glob(f"{_STAGING}*"):
+        with contextlib.suppress(OSError):
+            # Between a folder's making and its lock there is a moment: young ones are left alone.
+            if time.time() - left.stat().st_mtime < _YOUNG_S:
+                continue
+            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if _lock(descriptor):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the lock was free; a file-system without locks counts as somebody else's."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def publish(staged: Path, final: Path) -> None:

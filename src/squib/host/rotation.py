@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ __all__ = ["pieces", "rotate", "shared", "tail"]
 _COLLAPSE_RANGE = 0x08
 _BLOCK = 1 << 16
 """A multiple of every usual block size: what is cut must be whole blocks."""
+_PATIENCE_S = 5.0
 
 
 def pieces(log: Path) -> tuple[Path, ...]:
@@ -40,7 +42,7 @@ def rotate(log: Path, *, over: int, keep: int) -> bool:
     Does nothing where somebody else is at it. Raises StorageError and its like; nothing is lost then.
     """
     with storage_errors(log), log.open("r+b", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size <= over or not _lock(file.fileno()):
+        if os.fstat(file.fileno()).st_size <= over or not _lock(file.fileno(), fcntl.LOCK_EX):
             return False
         size = os.fstat(file.fileno()).st_size
         if size <= over:  # it was cut while we came
@@ -59,8 +61,14 @@ def rotate(log: Path, *, over: int, keep: int) -> bool:
 
 @contextlib.contextmanager
 def shared(descriptor: int) -> Iterator[None]:
-    """While it lasts nobody cuts the file; `descriptor` is of the file itself."""
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    """While it lasts nobody cuts the file; `descriptor` is of the file itself.
+
+    A cut takes milliseconds. One that does not end (its process was stopped in the middle) holds nobody up for longer than
+    _PATIENCE_S: what is read then may have a line twice.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while not _lock(descriptor, fcntl.LOCK_SH) and time.monotonic() < deadline:
+        time.sleep(0.01)
     try:
         yield
     finally:
@@ -88,9 +96,9 @@ def _piece(log: Path, number: int) -> Path:
     return log.with_name(f"{log.name}.{number}")
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
