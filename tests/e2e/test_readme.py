@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from program import Squib
+from program import Squib, free_port
 from support import PROJECT
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,8 +57,9 @@ def test_the_examples_do_what_they_say(document: str, squib: Squib, tmp_path: Pa
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+    free = {port: str(free_port()) for port in re.findall(r"\b809[0-9]\b", text)}  # the page's ports may be somebody's here
     for command, promised in examples(text):
-        words = shlex.split(command)
+        words = [re.sub(r"\b809[0-9]\b", lambda port: free[port[0]], word) for word in shlex.split(command)]
         if words[0] in {"make", "git", "cd"}:
             continue  # `make demo` is `squib demo` after the set-up; both are tested on their own
         argv = [sys.executable, "-m", "squib", *words[1:]] if words[0] == "squib" else words

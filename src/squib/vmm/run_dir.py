@@ -18,7 +18,7 @@ CONSOLE = "console.log"
 """What the guest's first serial port writes; its older pieces are console.log.1 and so on (host.rotation)."""
 
 CONSOLE_MAX_BYTES = 16 << 20
-"""As long as it gets when no squib looks; what comes then is lost until one does (docs/decisions/0008)."""
+"""As long as it gets when no squib looks; what comes then is lost until one does (docs/decisions/0009)."""
 _PIECE_BYTES = 4 << 20
 """Whenever a squib looks, what is longer is cut."""
 _PIECES = 3
