@@ -126,13 +126,13 @@ def _show_machine(config: MachineConfig) -> str:
 def _show_argv(running: Running, artifact: Artifact, spec: RunSpec, config: MachineConfig) -> str:
     import shlex
 
-    from squib.app.running import artifact_digest
+    from squib.app.running import kernel_digest
     from squib.model.machine import PortForward
     from squib.vmm.plan import publications, with_lease
     from squib.vmm.qemu.argv import argv
     from squib.vmm.qemu.launch import PACKAGE, PROGRAM
 
-    choice = running.choose(spec.accel, artifact.vmlinux, artifact_digest(artifact))
+    choice = running.choose(spec.accel, artifact.vmlinux, kernel_digest(artifact))
     wished = publications(artifact.manifest.appliance, spec)
     forwards = tuple(PortForward(one.host_address, one.host_port, one.guest_port) for one in wished)
     return shlex.join(

@@ -60,3 +60,9 @@ def test_lines_are_found_among_others() -> None:
         b"INF squib.boot abi=2 uptime_ms=6\nsquib.exit abi=2 status=0 reason=stopped cause=none\nsquib.boot abi=2 uptime_ms=7"
     )
     assert find(console) == (Boot(5), Exit(0, "stopped"))
+
+
+def test_a_guest_cannot_command_a_terminal_by_a_value() -> None:
+    line = parse("squib.exit abi=2 status=0 reason=%1B]0;x%07%1B[2J cause=none")
+    assert isinstance(line, Exit)
+    assert line.reason == r"\x1b]0;x\x07\x1b[2J"

@@ -139,3 +139,17 @@ def test_deadlines(said: bytes, message: str) -> None:
     error = explain_deadline(log_of(said), timeout=5)
     assert message in str(error)
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "panics"),
+    [
+        (b"[    1.234567] Kernel panic - not syncing: x\n", True),
+        (b"Kernel panic - not syncing: x\n", True),
+        (b"<0>[    1.2] Kernel panic - not syncing: x\n", True),
+        (b"[    1.234567][    T1] Kernel panic - not syncing: x\n", True),
+        (b"2026-11-24 03:00:00 +00:00: ERR [http] GET /Kernel panic - not syncing: x\n", False),
+    ],
+)
+def test_a_panic_is_what_the_kernel_says_of_itself(line: bytes, panics: bool) -> None:
+    assert bool(log_of(line).panic) is panics

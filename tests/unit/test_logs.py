@@ -8,7 +8,8 @@ import click
 import pytest
 
 from squib.app.logs import Line, Selection, Source, Splitter, selected
-from squib.cli.logs import Moment, visible
+from squib.cli.logs import Moment
+from squib.cli.terminal import visible
 
 STAMPED = b"2026-11-24 03:00:%02d +00:00: INF [http] GET / 200\r\n"
 AT = 1795489200.0  # 2026-11-24 03:00:00 UTC

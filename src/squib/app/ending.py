@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from squib.errors import MissingError, SquibError, TakenError
 from squib.host.process import alive
-from squib.model.machine import Accel, VmState
+from squib.model.machine import Accel, EndedBy, VmState
 from squib.store import Machine, Store
 from squib.vmm.base import Vm, VmEnd, Vmm
 from squib.vmm.reconcile import Cleaned, reconcile
@@ -119,6 +119,8 @@ class Ending:
         found = self.store.find(machine.id)
         if found is not None and found.over:
             return found
+        if found is None and end.by is EndedBy.VMM:  # no VMM ends by itself at the moment when its record goes
+            end = VmEnd(None, "it was removed meanwhile", EndedBy.FORCE)
         # Its squib in the foreground has cleaned up already, or somebody removed it or started it again.
         state = VmState.EXITED if end.status == 0 else VmState.FAILED
         return replace(machine, state=state, forwards=(), exit_status=end.status, exit_reason=end.reason, ended_by=end.by)

@@ -21,6 +21,10 @@ class RunEvents(Protocol):
         """Bytes of the console."""
         ...
 
+    def waited(self) -> None:
+        """The wait for readiness is over, well or not."""
+        ...
+
 
 class SilentEvents:
     """Tells nobody."""
@@ -29,4 +33,7 @@ class SilentEvents:
         """Says nothing."""
 
     def output(self, data: bytes) -> None:
+        """Says nothing."""
+
+    def waited(self) -> None:
         """Says nothing."""

@@ -30,7 +30,7 @@ from squib.vmm.reconcile import Cleaned, reconcile
 from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir
 from squib.wire import run_spec
 
-__all__ = ["Running", "Session", "artifact_digest"]
+__all__ = ["Running", "Session", "kernel_digest"]
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Session:
         return self.vm.stop(timeout, on_output)
 
 
-def artifact_digest(artifact: Artifact) -> str:
+def kernel_digest(artifact: Artifact) -> str:
     """The kernel's sha256, by which a trial of KVM is remembered."""
     return next(file.sha256 for file in artifact.manifest.files if file.name == VMLINUX)
 
@@ -139,7 +139,7 @@ class Running:
 
     def _prepare(self, artifact: Artifact, spec: RunSpec) -> _Prepared:
         planned = self.plan(artifact, spec)
-        choice = self.choose(spec.accel, artifact.vmlinux, artifact_digest(artifact))
+        choice = self.choose(spec.accel, artifact.vmlinux, kernel_digest(artifact))
         return _Prepared(artifact, spec, planned, choice, self.vmm_for(choice.accel))
 
     @contextlib.contextmanager
@@ -149,7 +149,10 @@ class Running:
         begin = time.monotonic()
         with prepared.vmm.launch(config, machine.run_dir) as vm:
             self.store.started(machine.id, vm.identity)
-            ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+            try:
+                ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+            finally:
+                events.waited()
             boot_s = time.monotonic() - begin
             self.store.ready(machine.id, round(boot_s * 1000))
             yield Session(machine, config, prepared.choice, vm, ready, boot_s, self.store)

@@ -36,6 +36,9 @@ class _Narrator:
     def output(self, data: bytes) -> None:
         """The console stays in the dark; an error shows its end."""
 
+    def waited(self) -> None:
+        """What comes next says it."""
+
 
 @click.command()
 def demo() -> int:

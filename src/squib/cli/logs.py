@@ -15,15 +15,14 @@ import click
 from squib.app.logs import Line, Selection, follow, recorded
 from squib.cli.completing import complete_machines
 from squib.cli.json_output import time_text
+from squib.cli.terminal import visible
 from squib.wiring import house
 
-__all__ = ["Moment", "logs", "visible"]
+__all__ = ["Moment", "logs"]
 
 _DURATION = re.compile(r"(?:[0-9]{1,9}[smhd])+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# C0, DEL, C1, and the marks that turn the direction of text (Unicode, UAX #9); the tab stays, the line's end is not asked.
-_UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Moment(click.ParamType[float]):
@@ -52,13 +51,6 @@ def _at(text: str) -> float | None:
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):  # no such day
         return None
-
-
-def visible(raw: bytes) -> str:
-    r"""A line for a terminal: what is not printable, or not UTF-8, as `\x1b`: a guest must not send it commands."""
-    end = "\n" if raw.endswith(b"\n") else ""
-    text = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
-    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text) + end
 
 
 @click.command()

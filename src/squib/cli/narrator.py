@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
+from squib.cli.terminal import visible
 from squib.model.machine import AccelChoice
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -28,31 +29,39 @@ class Narrator:
         self._log = ConsoleLog()
         self._report = GuestReport()
         self._reminder: threading.Timer | None = None
+        self._half = b""
 
     def chosen(self, machine: Machine, choice: AccelChoice) -> None:
         """How it will run, and why."""
         if not self._quiet:
             say(f"{machine.name}: booting in {machine.vmm}, {machine.mem_size_mib} MiB, {machine.vcpu_count} vCPU")
             say(f"with {choice.reason}")
-            self._reminder = threading.Timer(_REMIND_S, say, ("not ready yet; --timeout says how long it may take",))
+            self._reminder = threading.Timer(_REMIND_S, say, ("not ready yet",))
             self._reminder.daemon = True
             self._reminder.start()
 
-    def ready(self) -> None:
-        """It serves: nothing is to be reminded of."""
+    def waited(self) -> None:
+        """It serves, or never will: nothing is to be reminded of."""
         if self._reminder is not None:
             self._reminder.cancel()
 
     def output(self, data: bytes) -> None:
         """Bytes of the console."""
         if self._console:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            self._show(data)
         for line in self._log.feed(data):
             words = tell(self._report, line)
             self._report = after(self._report, line)
             if words and not self._quiet:
                 say(words)
+
+    def _show(self, data: bytes) -> None:
+        """The bytes as they are into a file or a pipe; on a terminal whole lines, with nothing that could command it."""
+        if sys.stdout.isatty():
+            *lines, self._half = (self._half + data).split(b"\n")
+            data = "".join(visible(line + b"\n") for line in lines).encode()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def say(text: str) -> None:

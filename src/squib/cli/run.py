@@ -116,7 +116,6 @@ def run(
         running.clean()
         narrator = Narrator(quiet=quiet, console=not detach)
         with running.started(artifact, spec, narrator) as session:
-            narrator.ready()
             if not quiet:
                 for line in _where(session.machine.forwards):
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")

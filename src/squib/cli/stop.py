@@ -33,7 +33,7 @@ def stop(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
         running.clean()
         for name in names:
             running.store.get(name)  # all names are right, or nothing is stopped
-        stopped = [running.ending.stop(name, timeout) for name in names]
+        stopped = [running.ending.stop(name, timeout) for name in dict.fromkeys(names)]
     if as_json:
         print_json([machine_json(machine) for machine in stopped])
         return

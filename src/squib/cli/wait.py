@@ -35,7 +35,8 @@ def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
         for name in names:
             running.store.get(name)  # all names are right, or nothing is waited for
         machines = [
-            running.ending.wait(name, None if deadline is None else max(0.0, deadline - time.monotonic())) for name in names
+            running.ending.wait(name, None if deadline is None else max(0.0, deadline - time.monotonic()))
+            for name in dict.fromkeys(names)
         ]
     if as_json:
         print_json([machine_json(machine) for machine in machines])

@@ -122,4 +122,6 @@ def _exit(match: re.Match[str]) -> Exit | None:
 
 
 def _decode(value: str) -> str:
-    return unquote_to_bytes(value).decode("utf-8", "replace")
+    r"""A value as text that may be shown: what is not printable becomes `\x1b`; a guest is not to command a terminal."""
+    text = unquote_to_bytes(value).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -41,9 +41,13 @@ class Follower:
         self._position = offset
         with storage_errors(path):
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with shared(self._file):
-            self._older = None if older else next(map(_identity, pieces(path)), None)
-        self._inotify = _watch(path)
+        try:
+            with storage_errors(path), shared(self._file):
+                self._older = None if older else next(map(_identity, pieces(path)), None)
+            self._inotify = _watch(path)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def read(self) -> bytes:
         """All that came since the last call; empty where nothing did."""

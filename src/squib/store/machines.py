@@ -21,8 +21,6 @@ from squib.store.records import Machine, Reservation, machine_of
 
 __all__ = ["Store"]
 
-_OVER = (VmState.EXITED, VmState.FAILED)
-
 
 class Store:
     """The open database; a context manager. Each method is one transaction. `folder` and `busy_s` are for tests."""

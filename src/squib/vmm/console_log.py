@@ -13,8 +13,10 @@ __all__ = ["ConsoleLog"]
 _TAIL_LINES = 20
 _MAX_LINE = 4096
 
-_PANIC = re.compile(r"Kernel panic - not syncing: (?P<why>.*)")
-_INITRAMFS = re.compile(r"Initramfs unpacking failed: (?P<why>.*)")
+# At a line's beginning, behind what printk puts there (level, time, caller): a server's log may hold the same words.
+_PRINTK = r"(?:<\d+>)?(?:\[ *\d+\.\d+\] ?)?(?:\[ *[TC]\d+\] ?)?"
+_PANIC = re.compile(_PRINTK + r"Kernel panic - not syncing: (?P<why>.*)")
+_INITRAMFS = re.compile(_PRINTK + r"Initramfs unpacking failed: (?P<why>.*)")
 # Escape sequences (ECMA-48 5.4: CSI; ECMA-35 13.2: the others) and every other control character.
 _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])|[^\t\x20-\x7e\xa0-\U0010ffff]")
 
@@ -68,9 +70,9 @@ class ConsoleLog:
         return line
 
     def _look_for_the_kernels_end(self, shown: str) -> None:
-        if not self.panic and (match := _PANIC.search(shown)):
+        if not self.panic and (match := _PANIC.match(shown)):
             self.panic = match["why"].strip() or "no reason given"
-        if not self.initramfs and (match := _INITRAMFS.search(shown)):
+        if not self.initramfs and (match := _INITRAMFS.match(shown)):
             self.initramfs = match["why"].strip()
 
     @property

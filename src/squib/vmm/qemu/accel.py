@@ -21,7 +21,7 @@ from squib.host.kvm import KvmDevice
 from squib.host.process import adopt, boot_id
 from squib.model.machine import Accel, AccelChoice
 from squib.vmm.qemu.argv import trial_argv
-from squib.vmm.run_dir import make_run_dir
+from squib.vmm.run_dir import clear_run_dir, make_run_dir
 
 __all__ = ["TRIAL_S", "AccelChoice", "Trial", "choose", "forget", "kept", "trial", "try_boot"]
 
@@ -80,8 +80,10 @@ def _without_kvm(wanted: Accel | None, why: str, hint: str, said: str = "") -> A
 def try_boot(kernel: Path, accel: Accel, *, program: Path, timeout: float) -> Trial:
     """Boots `kernel` alone until it speaks, or for `timeout` seconds. Its QEMU has ended when this returns or raises."""
     start = time.monotonic()
-    with staging(cache_home()) as folder:
+    with staging(cache_home()) as folder, contextlib.ExitStack() as stack:
         console = make_run_dir(folder / "trial")
+        # An interrupt between the start of QEMU and its handle leaves it known by its folder only.
+        stack.callback(clear_run_dir, console.parent)
         with Follower(console) as follower, (console.parent / "qemu.log").open("wb") as log:
             line = trial_argv(kernel, accel, program=program)
             process = adopt(command.spawn(line, cwd=console.parent, stdout=log, stderr=log, new_session=True))
