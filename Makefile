@@ -34,4 +34,4 @@ format: ## write the code as `make lint` wants it
 	$(V)/ruff format .
 
 clean: ## remove what was made here
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from squib.host.follow import Follower
-from squib.host.process import Handle
+from squib.host.process import Handle, alive
 from squib.store import Machine, Store
+from squib.vmm.reconcile import reconcile
 from squib.vmm.run_dir import CONSOLE, rotate_console
 
 __all__ = ["Line", "Selection", "Source", "Splitter", "follow", "recorded", "selected"]
@@ -155,6 +156,8 @@ def _with_process(store: Store, machine: Machine) -> Machine | None:
     found: Machine | None = machine
     while found is not None and found.process is None and not found.over:
         time.sleep(_LOOK_S)
+        if found.owner is None or not alive(found.owner):
+            reconcile(store)  # its squib was killed while it started it
         found = store.find(found.id)
     return found
 
