@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -54,9 +55,13 @@ def _explain(path: Path, error: OSError) -> SquibError:
     where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return StorageError(f"no space left to write {where}", hint=f"free some space: df -h {existing_parent(where)}")
+            return StorageError(
+                f"no space left to write {where}", hint=f"free some space: df -h {shlex.quote(str(existing_parent(where)))}"
+            )
         case errno.EACCES | errno.EPERM:
-            return PermissionDeniedError(f"this user may not use {where}", hint=f"see who may: ls -ld {existing_parent(where)}")
+            return PermissionDeniedError(
+                f"this user may not use {where}", hint=f"see who may: ls -ld {shlex.quote(str(existing_parent(where)))}"
+            )
         case errno.EROFS:
             return StorageError(f"{where} is on a read-only file-system", hint="choose a folder that can be written")
         case errno.ENOENT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,25 +77,26 @@ class Database:
 
 def explain(path: Path, error: sqlite3.Error, busy_s: float = BUSY_S) -> SquibError:
     """What `error` means for whoever has the file."""
+    quoted, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
     code = getattr(error, "sqlite_errorcode", -1) & 0xFF  # the primary result code (sqlite.org/rescode.html)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StorageError(
-                f"{path} is locked by another program for over {busy_s:g} s", hint=f"see who has it: fuser -v {path}"
+                f"{path} is locked by another program for over {busy_s:g} s", hint=f"see who has it: fuser -v {quoted}"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             # Read from another file, or with its journal gone: no row of it can be trusted, so none is taken over.
             return StorageError(
                 f"{path} is damaged",
-                hint=f"move it away: mv {path} {path}.damaged (the next command ends the machines that still run)",
+                hint=f"move it away: mv {quoted} {quoted}.damaged (the next command ends the machines that still run)",
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return PermissionDeniedError(f"this user may not write {path}", hint=f"see who may: ls -ld {path.parent} {path}")
+            return PermissionDeniedError(f"this user may not write {path}", hint=f"see who may: ls -ld {folder} {quoted}")
         case sqlite3.SQLITE_CANTOPEN:
-            return PermissionDeniedError(f"{path} cannot be opened", hint=f"see who may: ls -ld {path.parent} {path}")
+            return PermissionDeniedError(f"{path} cannot be opened", hint=f"see who may: ls -ld {folder} {quoted}")
         case sqlite3.SQLITE_FULL:
-            return StorageError(f"no space left to write {path}", hint=f"free some space: df -h {path.parent}")
+            return StorageError(f"no space left to write {path}", hint=f"free some space: df -h {folder}")
         case sqlite3.SQLITE_IOERR:
             return StorageError(f"{path}: the device reports an i/o error")
         case _:
-            return HostError(f"{path}: {error}", hint=f"if it stays so, move it away: mv {path} {path}.damaged")
+            return HostError(f"{path}: {error}", hint=f"if it stays so, move it away: mv {quoted} {quoted}.damaged")
