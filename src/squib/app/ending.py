@@ -19,7 +19,7 @@ from squib.vmm.base import Vm, VmEnd, Vmm
 from squib.vmm.reconcile import Cleaned, reconcile
 from squib.vmm.run_dir import clear_run_dir
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "with_process"]
 
 _LOOK_S = 0.05
 
@@ -41,7 +41,7 @@ class Ending:
         Raises MissingError; TakenError where it is still being started after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        return self.stop_seen(self._with_process(self.store.get(name), deadline), timeout)
+        return self.stop_seen(with_process(self.store, self.store.get(name), deadline), timeout)
 
     def stop_seen(self, machine: Machine, timeout: float) -> Machine:
         """Stops what `machine` was when it was looked at: if it was started again since, that runs on."""
@@ -56,7 +56,7 @@ class Ending:
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         machine = self.store.get(name)
         try:
-            machine = self._with_process(machine, deadline)
+            machine = with_process(self.store, machine, deadline)
         except TakenError:  # it was being started all the time
             return machine
         if machine.over:
@@ -84,22 +84,6 @@ class Ending:
                 )
             clear_run_dir(machine.run_dir)
             self.store.remove(machine.id)
-        return machine
-
-    def _with_process(self, machine: Machine, deadline: float) -> Machine:
-        """`machine` once its VMM runs, or once it is over. Raises TakenError at the deadline, MissingError where it goes."""
-        while machine.process is None and not machine.over:
-            if time.monotonic() >= deadline:
-                raise TakenError(f"the machine {machine.name} is still being started", hint="try again in a moment")
-            time.sleep(_LOOK_S)
-            if machine.owner is None or not alive(machine.owner):
-                self.clean()
-            found = self.store.find(machine.id)
-            if found is None:
-                raise MissingError(
-                    f"the machine {machine.name} did not start, and is gone", hint="squib ps lists those there are"
-                )
-            machine = found
         return machine
 
     def _ended(self, machine: Machine, end_it: Callable[[Vm], VmEnd | None]) -> Machine:
@@ -134,3 +118,21 @@ class Ending:
             if alive(machine.process):  # and its VMM is not installed any more, or its folder is gone
                 raise
             return None
+
+
+def with_process(store: Store, machine: Machine, deadline: float) -> Machine:
+    """`machine` once its VMM runs, or once it is over; `deadline` is on the monotonic clock.
+
+    Raises TakenError at the deadline, MissingError where it goes.
+    """
+    while machine.process is None and not machine.over:
+        if time.monotonic() >= deadline:
+            raise TakenError(f"the machine {machine.name} is still being started", hint="try again in a moment")
+        time.sleep(_LOOK_S)
+        if machine.owner is None or not alive(machine.owner):
+            reconcile(store)
+        found = store.find(machine.id)
+        if found is None:
+            raise MissingError(f"the machine {machine.name} did not start, and is gone", hint="squib ps lists those there are")
+        machine = found
+    return machine

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from squib.app.ending import with_process
+from squib.errors import MissingError
 from squib.host.follow import Follower
-from squib.host.process import Handle, alive
+from squib.host.process import Handle
 from squib.store import Machine, Store
-from squib.vmm.reconcile import reconcile
 from squib.vmm.run_dir import CONSOLE, rotate_console
 
 __all__ = ["Line", "Selection", "Source", "Splitter", "follow", "recorded", "selected"]
@@ -153,13 +154,10 @@ def _one_life(machine: Machine, wanted: Selection) -> Iterator[Line]:
 
 def _with_process(store: Store, machine: Machine) -> Machine | None:
     """`machine` once it has a VMM, or has ended; None where it is removed."""
-    found: Machine | None = machine
-    while found is not None and found.process is None and not found.over:
-        time.sleep(_LOOK_S)
-        if found.owner is None or not alive(found.owner):
-            reconcile(store)  # its squib was killed while it started it
-        found = store.find(found.id)
-    return found
+    try:
+        return with_process(store, machine, float("inf"))
+    except MissingError:
+        return None
 
 
 def _started_again(store: Store, before: Machine) -> Machine | None:

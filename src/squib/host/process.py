@@ -21,7 +21,7 @@ from squib.errors import HostError, PermissionDeniedError
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["Handle", "ProcessIdentity", "adopt", "alive", "boot_id", "identify", "myself", "working_in"]
+__all__ = ["Handle", "ProcessIdentity", "adopt", "alive", "boot_id", "identify", "myself", "stat_fields", "working_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,20 @@ def boot_id() -> str:
         raise HostError(f"/proc cannot be read: {error.strerror}", hint="squib needs /proc mounted") from error
 
 
+def stat_fields(pid: int) -> list[bytes]:
+    """The fields of /proc/pid/stat from its third on (the state), so that index N is proc(5)'s field N + 3. Raises OSError."""
+    # The program's name, the second, stands in parentheses and may itself hold any byte, so the last one ends it.
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+
+
 def identify(pid: int) -> ProcessIdentity | None:
     """Who has `pid` now; None where nobody does, or only a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError as error:
         raise HostError(f"/proc/{pid}/stat cannot be read: {error.strerror}") from error
-    # The program's name stands in parentheses and may itself hold any byte, so fields are counted from the last one.
-    fields = stat.rpartition(b")")[2].split()
     if not fields or fields[0] in {b"Z", b"X", b"x"}:
         return None
     return ProcessIdentity(pid, int(fields[19]), boot_id())

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.host.process import ProcessIdentity, alive
+from squib.host.process import ProcessIdentity, alive, stat_fields
 
 __all__ = ["ProcessUsage", "age_s", "usage"]
 
@@ -42,15 +42,13 @@ def age_s(identity: ProcessIdentity) -> float:
 
 def usage(identity: ProcessIdentity) -> ProcessUsage | None:
     """What exactly that process uses now; None where it has ended."""
-    folder = Path(f"/proc/{identity.pid}")
     try:
-        # The program's name stands in parentheses and may itself hold any byte, so fields are counted from the last one.
-        fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+        fields = stat_fields(identity.pid)
         rss_mib = int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / _KIB_PER_MIB**2
         cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError, ValueError):
         return None
-    pss_mib = _pss_mib(folder / "smaps_rollup")
+    pss_mib = _pss_mib(Path(f"/proc/{identity.pid}/smaps_rollup"))
     # Only now: what was read was that process's, or the pid was another's by then.
     return ProcessUsage(rss_mib, pss_mib, cpu_s, age_s(identity)) if alive(identity) else None
 
