@@ -1,0 +1,64 @@
+"""Boots that are watched and then ended: how the verbs that make them begin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from squib.app.running import Running
+from squib.cli.key_arguments import split_arguments
+from squib.cli.progress import progress
+from squib.cli.seconds import Seconds
+from squib.model.image import Artifact
+from squib.model.machine import Accel
+from squib.model.progress import Progress
+from squib.model.run import RunSpec
+from squib.model.units import parse_mem_size_mib
+from squib.wiring import house
+
+__all__ = ["TrialBoots", "one_boot_timeout_option", "trial_boots"]
+
+one_boot_timeout_option = click.option(
+    "--timeout",
+    type=Seconds(min=1),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one boot may take to get ready.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBoots:
+    """What is to be booted, how, and by whom; `report` tells a person what goes on."""
+
+    running: Running
+    artifact: Artifact
+    spec: RunSpec
+    report: Progress
+
+
+@contextlib.contextmanager
+def trial_boots(
+    arguments: tuple[str, ...], *, accel: str, memory: str | None, vcpus: int | None, timeout: float,
+    kernel: str | None, modules: Path | None, quiet: bool,
+) -> Iterator[TrialBoots]:  # fmt: skip
+    """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
+    selector, values = split_arguments(arguments)
+    spec = RunSpec(
+        values=values,
+        mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
+        vcpu_count=vcpus,
+        accel=None if accel == "auto" else Accel(accel),
+        ready_timeout_s=timeout,
+    )
+    squib = house(kernel=kernel, modules=modules)
+    with progress(quiet=quiet) as report:
+        artifact = squib.artifact(selector, report)
+        with squib.running() as running:
+            running.clean()
+            yield TrialBoots(running, artifact, spec, report)
