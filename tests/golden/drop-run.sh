@@ -1,0 +1,3 @@
+#!/bin/sh
+cd "$(dirname "$0")" || exit
+exec ./firecracker --no-api --config-file vm.json "$@"
