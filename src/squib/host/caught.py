@@ -1,0 +1,35 @@
+"""Signals as something to wait for beside other descriptors: none is lost, and none interrupts what is being done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["caught"]
+
+
+@contextlib.contextmanager
+def caught(numbers: Sequence[signal.Signals], at_once: Callable[[], None]) -> Iterator[int]:
+    """A descriptor from which a byte, its number, can be read for each signal (signal.set_wakeup_fd). In the main thread only.
+
+    `at_once` is called as soon as a second one came, even where the program hangs in a write.
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    count = 0
+
+    def note(_number: int, _frame: object) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            at_once()
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, reading)
+        stack.callback(os.close, writing)
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        stack.callback(signal.set_wakeup_fd, before)
+        for number in numbers:
+            stack.callback(signal.signal, number, signal.signal(number, note))
+        yield reading

@@ -1,0 +1,1 @@
+"""Firecracker: requests as a pure function, launch, its API, and what its refusals mean."""
