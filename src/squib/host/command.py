@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from squib.errors import HostError, PermissionDeniedError, UnavailableError
 
-__all__ = ["Argument", "find", "run", "spawn"]
+__all__ = ["Argument", "find", "run", "spawn", "stream"]
 
 Argument = str | Path
 
@@ -21,6 +26,8 @@ _ADMIN_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where e2fsprogs and friends lie; a plain user's PATH often lacks them, though anyone may run them."""
 
 _TAIL_LINES = 15
+_PR_SET_PDEATHSIG = 1
+"""linux/prctl.h."""
 
 
 def find(program: str, *, package: str) -> Path:
@@ -66,6 +73,67 @@ def run(
     return done.stdout
 
 
+def stream(
+    argv: Sequence[Argument],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float,
+    on_line: Callable[[str], None],
+) -> None:
+    """Runs a program to its end and gives each line of its output, both streams as one, to `on_line` as it comes.
+
+    All that it started ends with it: where this returns or raises (an interrupt too), nobody writes to `cwd` any more.
+    Raises as `run` does.
+    """
+    program = find(str(argv[0]), package=str(argv[0]))
+    command = [str(program), *map(str, argv[1:])]
+    try:
+        child = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise _not_started(program, error) from error
+    lines: deque[str] = deque(maxlen=_TAIL_LINES)
+    begin = time.monotonic()
+    late = threading.Timer(timeout, _kill_group, (child,))
+    late.daemon = True
+    with child:
+        late.start()
+        try:
+            for data in child.stdout or ():  # it ends when nobody is left who could write
+                lines.append(line := data.decode("utf-8", "replace").rstrip())
+                on_line(line)
+            returncode = child.wait()
+        except BaseException:
+            _end_group(child)
+            raise
+        finally:
+            late.cancel()
+    if returncode != 0:
+        too_long = time.monotonic() - begin >= timeout
+        raise HostError(
+            f"{program.name} did not end within {timeout:g} s"
+            if too_long
+            else f"{program.name} failed ({_status(returncode)})",
+            hint=f"run it by hand: {shlex.join(command)}",
+            detail="\n".join(lines).strip(),
+        )
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kills its whole session; whoever had the other end of the pipe is gone once that ends."""
+    _kill_group(child)
+    for _ in child.stdout or ():
+        pass
+
+
 def spawn(
     argv: Sequence[Argument],
     *,
@@ -73,32 +141,60 @@ def spawn(
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
     new_session: bool,
+    stdin: IO[bytes] | int | None = None,
     pass_fds: Sequence[int] = (),
     file_bytes: int | None = None,
+    dies_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Starts a program with standard input from /dev/null; whoever called owns the process.
+    """Starts a program; whoever called owns the process. Without a `stdin` it reads /dev/null.
 
     `file_bytes` is how long a file it may write: a write past that fails with EFBIG, and no signal comes with it.
+    `dies_with_us`: the kernel kills it when this process ends, however it ends; for a process that has no threads.
 
     Raises UnavailableError, PermissionDeniedError or HostError where it cannot be started.
     """
     command = [str(part) for part in argv]
     try:
-        child = subprocess.Popen(
-            command,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=new_session,
-            pass_fds=tuple(pass_fds),
-            restore_signals=file_bytes is None,  # Python ignores SIGXFSZ, which would end the program, and so it does
-        )
+        with contextlib.nullcontext() if file_bytes is None else _blocked(signal.SIGXFSZ):
+            child = subprocess.Popen(
+                command,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=new_session,
+                pass_fds=tuple(pass_fds),
+                preexec_fn=_tied_to_us() if dies_with_us else None,  # noqa: PLW1509 - without threads nothing can hang there
+                restore_signals=file_bytes is None,  # Python ignores SIGXFSZ, and so will the program
+            )
     except OSError as error:
         raise _not_started(Path(command[0]), error) from error
     if file_bytes is not None:
         _limit_file_size(child, file_bytes)
     return child
+
+
+def _tied_to_us() -> Callable[[], None]:
+    """What a child does before it becomes the program: prctl(2), PR_SET_PDEATHSIG, which the program inherits."""
+    import ctypes
+
+    prctl, us = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
+
+    def tie() -> None:
+        if prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0 or os.getppid() != us:  # we may have ended before it was told
+            os._exit(127)
+
+    return tie
+
+
+@contextlib.contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """This thread's mask, which a program inherits: one that is not ignored but handled (as by Firecracker) never arrives."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _limit_file_size(child: subprocess.Popen[bytes], size: int) -> None:

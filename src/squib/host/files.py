@@ -15,7 +15,18 @@ from pathlib import Path
 
 from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError
 
-__all__ = ["cache_home", "publish", "staging", "state_home", "storage_errors", "working_folder", "write_atomic"]
+__all__ = [
+    "alone_in",
+    "cache_home",
+    "made_for",
+    "making",
+    "publish",
+    "staging",
+    "state_home",
+    "storage_errors",
+    "working_folder",
+    "write_atomic",
+]
 
 _STAGING = ".staging-"
 _YOUNG_S = 60
@@ -52,7 +63,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _explain(path: Path, error: OSError) -> SquibError:
-    where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+    named = error.filename if error.filename2 is None else error.filename2  # of a renaming, the name that was wanted
+    where = Path(os.fsdecode(named)) if isinstance(named, str | bytes) else path
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return StorageError(
@@ -100,7 +112,7 @@ def working_folder() -> Path:
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes `path` whole or not at all, with exactly `mode` whatever the umask; makes the folders above."""
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -113,6 +125,22 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
             raise
 
 
+def _make(folder: Path) -> None:
+    """`folder`, and those above it that are missing."""
+    with making(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Within `storage_errors`, for the making of `folder`: file-systems like /proc say of a new name that it is not there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        where = existing_parent(folder)
+        raise StorageError(f"no folder can be made in {where}, for {folder}", hint="choose another path") from error
+
+
 @contextlib.contextmanager
 def staging(parent: Path) -> Iterator[Path]:
     """A new folder (0700) below `parent`, which is made; gone on every exit, unless `publish` took it.
@@ -120,7 +148,7 @@ def staging(parent: Path) -> Iterator[Path]:
     It is locked (flock(2)) while it is used. A killed process leaves its folder without the lock; the next one here removes it.
     """
     with storage_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
+        _make(parent)
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=_STAGING))
     with contextlib.ExitStack() as stack:
@@ -130,6 +158,20 @@ def staging(parent: Path) -> Iterator[Path]:
         stack.callback(os.close, lock)
         _lock(lock)
         yield folder
+
+
+@contextlib.contextmanager
+def made_for(folder: Path) -> Iterator[None]:
+    """Where the body fails, `folder` and those above it that are new are removed again, as far as they are empty."""
+    with storage_errors(folder):
+        missing = tuple(path for path in (folder, *folder.parents) if not path.exists())
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _sweep(parent: Path) -> None:
@@ -144,6 +186,19 @@ def _sweep(parent: Path) -> None:
                     shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in here for the same `folder` (flock(2)); one without locks is entered all the same."""
+    with storage_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:

@@ -6,17 +6,28 @@ answer and QEMU's own bind somebody else may come, so QEMU's refusal is an error
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from squib.errors import HostError, PermissionDeniedError, SquibError, TakenError, UsageError
+from squib.host import unix_socket
 
-__all__ = ["check", "choose", "endpoint", "taken_hint"]
+__all__ = ["check", "choose", "endpoint", "hold", "keeper", "taken_hint"]
 
 Address = IPv4Address | IPv6Address
+
+_KEEPER, _CONNECT_S = "ports.sock", 5.0
+_SO_ATTACH_FILTER, _SO_LOCK_FILTER = 26, 44
+"""asm-generic/socket.h."""
+_DROP_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)
+"""One instruction of a classic BPF program: BPF_RET | BPF_K, 0 (linux/filter.h)."""
+_FDS_AT_ONCE = 253
+"""net/scm.h, SCM_MAX_FD."""
 
 
 def endpoint(address: Address, port: int) -> str:
@@ -35,6 +46,53 @@ def check(address: Address, port: int) -> None:
     Raises TakenError, PermissionDeniedError (a privileged port), UsageError (not an address of this host), HostError.
     """
     _listen(address, port)
+
+
+def hold(address: Address, port: int) -> socket.socket:
+    """Takes the port without listening on it, as long as this socket or a copy of it is open: who connects is refused.
+
+    No packet is let in to it, for good: it may get into the hands of a guest, and it is a socket of this network. Raises as
+    `check` does.
+    """
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections of it do not count
+        holder.bind((str(address), port))
+        # While it is set, others that set it as well could listen beside this one (socket(7), net/ipv4/inet_connection_sock.c).
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        _deafen(holder)
+    except OSError as error:
+        holder.close()
+        raise _explain(address, port, error) from error
+    return holder
+
+
+def _deafen(holder: socket.socket) -> None:
+    """A filter that drops all, and that cannot be taken off (socket(7), SO_LOCK_FILTER)."""
+    program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+    holder.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program)))
+    holder.setsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER, 1)
+
+
+def keeper(holders: Sequence[socket.socket], folder: Path) -> socket.socket:
+    """A socket that keeps `holders` open as long as it is open itself, in whatever process; its name was in `folder` meanwhile.
+
+    It is for a program that closes all that it inherits but its standard streams. They are sent over a connection that nobody
+    ever accepts, so they stay in its queue (unix(7), SCM_RIGHTS). Who reads this socket gets EINVAL; who accepts gets
+    the holders, which hear nothing (`hold`). Raises HostError, StorageError and its like.
+    """
+    path = folder / _KEEPER
+    listener = unix_socket.listen(path)
+    try:
+        with unix_socket.connect(path, _CONNECT_S) as sender:
+            path.unlink()
+            for first in range(0, len(holders), _FDS_AT_ONCE):
+                socket.send_fds(sender, [b"\0"], [one.fileno() for one in holders[first : first + _FDS_AT_ONCE]])
+    except OSError as error:
+        listener.close()
+        raise HostError(f"the published ports cannot be kept: {error.strerror}") from error
+    return listener
 
 
 def choose(address: Address, preferred: Iterable[int] = ()) -> int:

@@ -21,7 +21,22 @@ from squib.errors import HostError, PermissionDeniedError
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["Handle", "ProcessIdentity", "adopt", "alive", "boot_id", "identify", "myself", "stat_fields", "working_in"]
+__all__ = [
+    "Handle",
+    "ProcessIdentity",
+    "adopt",
+    "alive",
+    "boot_id",
+    "identify",
+    "myself",
+    "owner",
+    "parse_identity",
+    "stat_fields",
+    "user_ids",
+    "working_in",
+]
+
+_ROOT = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,17 @@ class ProcessIdentity:
     pid: int
     start_time: int
     boot_id: str
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.start_time} {self.boot_id}"
+
+
+def parse_identity(text: str) -> ProcessIdentity | None:
+    """What `str` made of one; None where it is nothing of that kind."""
+    words = text.split()
+    if len(words) != 3 or not (words[0].isascii() and words[0].isdigit() and words[1].isascii() and words[1].isdigit()):
+        return None
+    return ProcessIdentity(int(words[0]), int(words[1]), words[2])
 
 
 def boot_id() -> str:
@@ -74,15 +100,42 @@ def alive(identity: ProcessIdentity) -> bool:
 
 
 def working_in(folder: Path) -> tuple[ProcessIdentity, ...]:
-    """This user's processes whose working folder is `folder`: those that nobody wrote down, because who started them died."""
+    """This user's processes whose working folder is `folder`: those that nobody wrote down, because who started them died.
+
+    Also those whose root it is, as that of a jailed one.
+    """
     found, folder = [], folder.resolve()  # as the kernel tells it
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if (entry / "cwd").readlink() == folder and (identity := identify(int(entry.name))) is not None:
+            if _works_in(entry, folder) and (identity := identify(int(entry.name))) is not None:
                 found.append(identity)
     return tuple(found)
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    where = (process / "cwd").readlink()
+    return where == folder or (where == _ROOT and (process / "cwd").samefile(folder))
+
+
+def owner(identity: ProcessIdentity) -> int | None:
+    """The user as whom that process runs; None where it has ended."""
+    try:
+        uid = Path(f"/proc/{identity.pid}").stat().st_uid
+    except OSError:
+        return None
+    return uid if alive(identity) else None
+
+
+def user_ids() -> frozenset[int]:
+    """The real user of each process that runs now."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                found.add(entry.stat().st_uid)
+    return frozenset(found)
 
 
 class Handle:

@@ -34,7 +34,20 @@ from squib.model.findings import (
 )
 from squib.model.units import KIB, MIB
 
-__all__ = ["PACKAGES", "device", "folder", "memory", "namespaces", "permissions", "program", "python", "system", "user"]
+__all__ = [
+    "PACKAGES",
+    "ask_version",
+    "device",
+    "folder",
+    "memory",
+    "namespaces",
+    "package",
+    "permissions",
+    "program",
+    "python",
+    "system",
+    "user",
+]
 
 PACKAGES = {
     "click": "click",
@@ -42,6 +55,8 @@ PACKAGES = {
     "lz4": "lz4",
     "msgspec": "msgspec",
     "pyelftools": "elftools",
+    "pyroute2": "pyroute2",
+    "pyyaml": "yaml",
     "rich": "rich",
     "zstandard": "zstandard",
 }
@@ -88,8 +103,13 @@ def system() -> SystemFound:
 
 def python() -> PythonFound:
     """This interpreter, and what squib depends on."""
-    found = tuple(PackageFound(name, _package_version(name, module)) for name, module in PACKAGES.items())
+    found = tuple(package(name, module) for name, module in PACKAGES.items())
     return PythonFound(sys.version_info[:3], sys.executable, found)
+
+
+def package(name: str, module: str) -> PackageFound:
+    """A Python package, by the module that it brings."""
+    return PackageFound(name, _package_version(name, module))
 
 
 def _package_version(name: str, module: str) -> str | None:
@@ -109,6 +129,11 @@ def program(name: str, *, package: str, ask: str = "--version") -> ProgramFound:
         path = command.find(name, package=package)
     except UnavailableError:
         return ProgramFound(name, package, None)
+    return ask_version(name, package, path, ask)
+
+
+def ask_version(name: str, package: str, path: Path, ask: str = "--version") -> ProgramFound:
+    """Asks the program at `path` for its version."""
     try:
         said = command.run([path, ask], timeout=_ASK_S).decode("utf-8", "replace")
     except SquibError as error:

@@ -1,10 +1,12 @@
-"""Unix-domain stream sockets at paths of any length: the 108 bytes of sun_path are spent on the last name only (unix(7))."""
+"""Unix-domain stream sockets at paths of any length: the 108 bytes of sun_path are spent on a descriptor (unix(7))."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +30,20 @@ def listen(path: Path) -> socket.socket:
 
 
 def connect(path: Path, timeout: float) -> socket.socket:
-    """A connection to who listens at `path`; `timeout` seconds for this and each later operation. Raises OSError."""
+    """A connection to who listens at `path`; `timeout` seconds for this and each later operation. Raises OSError.
+
+    A link is not followed: the folder may be one in which a guest's VMM can write.
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         client.settimeout(timeout)
-        with _short(path) as name:
-            client.connect(name)
+        there = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISSOCK(os.fstat(there).st_mode):
+                raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK), str(path))
+            client.connect(f"/proc/self/fd/{there}")
+        finally:
+            os.close(there)
     except BaseException:
         client.close()
         raise
