@@ -1,4 +1,4 @@
-"""squib turns a Python web app into an appliance: one image that boots as a microVM or runs as a plain process.
+"""squib turns a Python web app into an appliance: one image that boots as a microVM or runs as a container.
 
 This file is loaded in the guest too, so it imports nothing.
 """

@@ -36,7 +36,7 @@ __all__ = [
 
 
 class SquibError(Exception):
-    """Root of the tree; `str()` is the message, `hint` the remedy, `detail` what to show below (a console's tail)."""
+    """Root of the tree; `str()` is the message, `hint` the remedy, `detail` what to show between both (a console's tail)."""
 
     exit_code: ClassVar[int] = 70
 

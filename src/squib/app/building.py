@@ -1,4 +1,7 @@
-"""From an appliance to its artifact: in a folder that the user names, or in the cache for a run."""
+"""From an appliance to its artifact: in a folder that the user names, or in the cache for a run.
+
+The builder is imported where something is built: a run from a folder needs none.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from squib.build.artifact import BuildPlan, open_artifact, plan_artifact, write_artifact
 from squib.build.kernels import KernelSource
+from squib.build.opening import open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
-from squib.host.files import publish, staging, storage_errors
+from squib.host.files import alone_in, publish, staging, storage_errors
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
 from squib.model.progress import Progress
+
+if TYPE_CHECKING:
+    from squib.build.artifact import BuildPlan
 
 __all__ = ["Building"]
 
@@ -38,10 +45,14 @@ class Building:
 
     def plan(self, appliance: Appliance, report: Progress) -> BuildPlan:
         """What would be in the image, and why."""
+        from squib.build.artifact import plan_artifact
+
         return plan_artifact(appliance, self.kernels.obtain(report), report)
 
     def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The four files in `output`."""
+        """The files in `output`."""
+        from squib.build.artifact import write_artifact
+
         return write_artifact(self.plan(appliance, report), output, report)
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
@@ -55,12 +66,13 @@ class Building:
             self.build(appliance, folder / "artifact", report)
             digest = hashlib.sha256((folder / "artifact" / MANIFEST).read_bytes()).hexdigest()[:16]
             final = self.cache / f"{appliance.name}-{digest}"
-            found = _whole(final)
-            if found is None:
-                with storage_errors(final):
-                    shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
-                publish(folder / "artifact", final)
-                found = open_artifact(final)
+            with alone_in(self.cache):  # what another one has just put there must not be taken for a damaged one
+                found = _whole(final)
+                if found is None:
+                    with storage_errors(final):
+                        shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
+                    publish(folder / "artifact", final)
+                    found = open_artifact(final)
         with storage_errors(final):
             os.utime(final)
         self._prune()

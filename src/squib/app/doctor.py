@@ -15,18 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from squib.app import verdicts
-from squib.errors import SquibError, UnavailableError
-from squib.host import command, kvm, survey
+from squib.errors import MissingError, SquibError, UnavailableError
+from squib.host import command, kvm, registry, survey
 from squib.host.files import cache_home, state_home
 from squib.model.findings import (
+    BillLibraryFound,
     DatabaseFound,
     DeviceFound,
+    FirecrackerFound,
     FolderFound,
+    JailerFound,
+    KernelBuildFound,
     KernelFound,
     KvmFound,
     ProgramFound,
     QemuFound,
     Row,
+    TunedFound,
     Unlooked,
     User,
 )
@@ -56,6 +61,7 @@ def examine(*, retry: bool = False) -> Iterator[Row]:
         yield _row(name, partial(_e2fsprogs, name), partial(verdicts.program, user=user))
     kernel = _attempt(_cached_kernel)
     yield _row("guest kernel", partial(_kernel, kernel), partial(verdicts.kernel, user=user))
+    yield _row("tuned kernel", _tuned_kernel, verdicts.tuned_kernel, needed=False)
     yield from _apt_programs(user, kernel)
     yield _row("kvm", partial(_kvm, kernel, retry=retry), partial(verdicts.kvm, user=user), needed=False)
     yield from _storage(user)
@@ -83,8 +89,16 @@ def _for_later(user: User) -> Iterator[Row]:
         "tun", partial(_bounded, partial(survey.device, _TUN, module="tun")), partial(verdicts.tun, user=user), needed=False
     )
     yield _row("user namespaces", survey.namespaces, partial(verdicts.namespaces, user=user), needed=False)
-    for name, package in (("nft", "nftables"), ("firecracker", "firecracker")):
-        yield _row(name, partial(survey.program, name, package=package), verdicts.optional, needed=False)
+    judge = partial(verdicts.program, user=user, needed=False, use="only Firecracker's machines with a network need it")
+    yield _row("nft", partial(survey.program, "nft", package="nftables"), judge, needed=False)
+    yield _row("pasta", _ways_out, partial(verdicts.way_out, user=user), needed=False)
+    yield _row("firecracker", _firecracker, verdicts.firecracker, needed=False)
+    if user.root:
+        yield _row("jailer", _jailer, verdicts.jailer, needed=False)
+    yield _row("kernel build", _kernel_build, partial(verdicts.kernel_build, user=user), needed=False)
+    judge = partial(verdicts.program, user=user, needed=False, use="only squib push needs it")
+    yield _row("skopeo", partial(survey.program, registry.PROGRAM, package=registry.PACKAGE), judge, needed=False)
+    yield _row("sbom", _bill_library, verdicts.bill_library, needed=False)
 
 
 def _row(name: str, look: Callable[[], _Found | Unlooked], judge: Callable[[_Found], Row], *, needed: bool = True) -> Row:
@@ -127,6 +141,30 @@ def _qemu() -> QemuFound:
     return QemuFound(program)
 
 
+def _firecracker() -> FirecrackerFound:
+    from squib.vmm.firecracker import binaries
+
+    found = binaries.find()
+    if found is None:
+        return FirecrackerFound(ProgramFound("firecracker", "", None), fetched=False, digest_from="")
+    known = binaries.known(binaries.digest(found.path))
+    program = survey.ask_version("firecracker", "", found.path)
+    return FirecrackerFound(program, found.fetched, "" if known is None else known.source)
+
+
+def _jailer() -> JailerFound:
+    from squib.app import jailing
+
+    return jailing.look()
+
+
+def _ways_out() -> tuple[ProgramFound, ...]:
+    from squib.app.user_networks import PACKAGE
+    from squib.model.namespace_network import WayOut
+
+    return tuple(survey.program(kind, package=PACKAGE) for kind in WayOut)
+
+
 def _e2fsprogs(name: str) -> ProgramFound:
     from squib.build import ext4
 
@@ -147,6 +185,27 @@ def _cached_kernel() -> Kernel | None:
     return PackageKernel().cached()
 
 
+def _tuned_kernel() -> TunedFound:
+    from squib.build.tuned_kernels import TUNED, find
+
+    try:
+        return TunedFound(find(TUNED).kernel.record.release)
+    except MissingError:
+        return TunedFound("")
+
+
+def _kernel_build() -> KernelBuildFound:
+    from squib.build.kernel_tools import missing_packages
+
+    return KernelBuildFound(missing_packages())
+
+
+def _bill_library() -> BillLibraryFound:
+    from squib.wire import sbom
+
+    return BillLibraryFound(survey.package(sbom.PACKAGE, "cyclonedx"), sbom.install_command())
+
+
 def _kernel(cached: Kernel | Unlooked | None) -> KernelFound | Unlooked:
     from squib.build.kernel_package import PackageKernel
 
@@ -162,11 +221,12 @@ def _kernel(cached: Kernel | Unlooked | None) -> KernelFound | Unlooked:
 
 
 def _kvm(kernel: Kernel | Unlooked | None, *, retry: bool) -> KvmFound:
+    from squib.vmm import kvm_trial
     from squib.vmm.qemu import accel
     from squib.vmm.qemu.launch import PACKAGE, PROGRAM
 
     if retry:
-        accel.forget()
+        kvm_trial.forget()
     looked = kvm.look(_KVM)
     device = DeviceFound(_KVM, survey.permissions(_KVM), looked.problem, looked.hint)
     found = KvmFound(device, looked.module, looked.hardware)
@@ -178,7 +238,7 @@ def _kvm(kernel: Kernel | Unlooked | None, *, retry: bool) -> KvmFound:
         program = command.find(PROGRAM, package=PACKAGE)
     except UnavailableError as error:
         return replace(found, untried=str(error))  # QEMU has a row of its own, with the remedy
-    kept = accel.kept(kernel.file.sha256, program) is not None
+    kept = kvm_trial.kept(kernel.file.sha256, program) is not None
     trial = accel.trial(kernel.vmlinux, kernel.file.sha256, program)
     said = f"a trial boot of this kernel spoke after {trial.elapsed_ms} ms" if trial.works else trial.problem
     return replace(found, works=trial.works, trial=said, kept=kept)

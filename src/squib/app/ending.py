@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from squib.app.belongings import Belongings
 from squib.errors import MissingError, SquibError, TakenError
 from squib.host.process import alive
 from squib.model.machine import Accel, EndedBy, VmState
@@ -26,14 +27,16 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`vmm_for` gives the VMM for a way to accelerate."""
+    """`vmm_for` gives the VMM of that name, for a way to accelerate."""
 
     store: Store
-    vmm_for: Callable[[Accel], Vmm]
+    vmm_for: Callable[[str, Accel], Vmm]
 
     def clean(self) -> tuple[Cleaned, ...]:
         """Sets right what a crash left behind."""
-        return reconcile(self.store)
+        done = reconcile(self.store)
+        Belongings(self.store).tidy()
+        return done
 
     def stop(self, name: str, timeout: float) -> Machine:
         """Stops the machine `name`; how it is then (as it was, where it had ended).
@@ -74,6 +77,7 @@ class Ending:
                 machine = self._ended(machine, lambda vm: vm.kill())
             clear_run_dir(machine.run_dir)  # ends what a squib just started in it, too
             self.store.remove(machine.id)
+            Belongings(self.store).tidy()
             return machine
         # The folder goes first, so that there is room to write on a full disk; one change, so that nobody starts it meanwhile.
         with self.store.transaction():
@@ -100,6 +104,7 @@ class Ending:
         if end is None:
             return machine
         self.store.exited(machine.id, end.status, end.reason, end.by, process=machine.process)
+        Belongings(self.store).tidy()
         found = self.store.find(machine.id)
         if found is not None and found.over:
             return found
@@ -113,7 +118,7 @@ class Ending:
         if machine.process is None:
             return None
         try:
-            return self.vmm_for(machine.accel).attach(machine.process, machine.run_dir)
+            return self.vmm_for(machine.vmm, machine.accel).attach(machine.process, machine.run_dir)
         except MissingError:
             if alive(machine.process):  # and its VMM is not installed any more, or its folder is gone
                 raise

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from squib.model.machine import AccelChoice
+from squib.model.machine import VmmChoice
 from squib.store import Machine
 
-__all__ = ["RunEvents", "SilentEvents"]
+__all__ = ["RunEvents"]
 
 
 class RunEvents(Protocol):
     """Receives what happens before the machine serves."""
 
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+    def chosen(self, machine: Machine, choice: VmmChoice) -> None:
         """The machine has its name and ports; how it will run, and why."""
         ...
 
@@ -24,16 +24,3 @@ class RunEvents(Protocol):
     def waited(self) -> None:
         """The wait for readiness is over, well or not."""
         ...
-
-
-class SilentEvents:
-    """Tells nobody."""
-
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
-        """Says nothing."""
-
-    def output(self, data: bytes) -> None:
-        """Says nothing."""
-
-    def waited(self) -> None:
-        """Says nothing."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from squib.errors import ApplianceError, SquibError
 from squib.formats.console_lines import find
-from squib.host.process import alive
+from squib.host.process import ProcessIdentity, alive, owner
 from squib.host.process_usage import ProcessUsage, age_s, usage
 from squib.host.rotation import tail
 from squib.model.image import MANIFEST, FileRecord
@@ -21,10 +21,10 @@ from squib.model.run import RunSpec
 from squib.store import Machine
 from squib.vmm.guest_report import GuestReport, summary
 from squib.vmm.readiness import Readiness, readiness
-from squib.vmm.run_dir import CONSOLE
+from squib.vmm.run_dir import CONSOLE, jail_root, way_out
 from squib.wire import manifest, run_spec
 
-__all__ = ["Image", "ImageState", "Inspection", "Observation", "inspect", "observe"]
+__all__ = ["Image", "ImageState", "Inspection", "Jailed", "Observation", "WayOutState", "inspect", "observe"]
 
 _LOOKED_AT = 1 << 20
 """Bytes at the end of a console."""
@@ -50,6 +50,13 @@ class ImageState(StrEnum):
     GONE = "gone"
 
 
+class WayOutState(StrEnum):
+    """Whether what connects a machine's network to the host still does; where it ended, only a restart brings it back."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """The artifact that a machine was started from; `files` is empty unless it is PRESENT."""
@@ -61,10 +68,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Jailed:
+    """The user that a VMM is, and the folder that it has for its root."""
+
+    uid: int
+    root: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """All that is known of a machine. `spec` is what was asked for, None where an older squib did not keep it.
 
-    `guest` is what its console tells, as far back as it is looked at.
+    `guest` is what its console tells, as far back as it is looked at. `way_out`: of a network in namespaces; None: it has none.
+    `jail`: that of its VMM, while that runs in one.
     """
 
     machine: Machine
@@ -74,6 +90,8 @@ class Inspection:
     image: Image
     console: Path
     guest: GuestReport
+    way_out: WayOutState | None = None
+    jail: Jailed | None = None
 
 
 def observe(machine: Machine) -> Observation:
@@ -105,7 +123,22 @@ def inspect(machine: Machine) -> Inspection:
         image=_image(machine),
         console=machine.run_dir / CONSOLE,
         guest=_told(machine.run_dir / CONSOLE),
+        way_out=None if seen.uptime_s is None else _way_out(machine.run_dir),
+        jail=None if machine.process is None or seen.uptime_s is None else _jail(machine.process, machine.run_dir),
     )
+
+
+def _way_out(run_dir: Path) -> WayOutState | None:
+    identity = way_out(run_dir)
+    if identity is None:
+        return None
+    return WayOutState.RUNNING if alive(identity) else WayOutState.ENDED
+
+
+def _jail(process: ProcessIdentity, run_dir: Path) -> Jailed | None:
+    root = jail_root(run_dir)
+    uid = owner(process)
+    return None if root is None or uid is None else Jailed(uid, root)
 
 
 def _told(console: Path) -> GuestReport:

@@ -14,23 +14,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from squib.app import jailing, user_networks
+from squib.app.belongings import Belongings
 from squib.app.ending import Ending
 from squib.app.events import RunEvents
-from squib.errors import ApplianceError, MissingError, SquibError, TakenError
+from squib.errors import ApplianceError, GuestError, MissingError, SquibError, TakenError
 from squib.formats.console_lines import Ready
 from squib.host.files import storage_errors
 from squib.model.image import MANIFEST, ROOTFS, VMLINUX, Artifact
-from squib.model.machine import Accel, AccelChoice, EndedBy, MachineConfig
+from squib.model.machine import Accel, EndedBy, MachineConfig, VmmChoice
 from squib.model.run import Publish, RunSpec
 from squib.store import Machine, Reservation, Store
 from squib.vmm.base import OnOutput, Vm, VmEnd, Vmm
-from squib.vmm.plan import machine_config, publications, with_lease
+from squib.vmm.diagnosis import suspect_memory
+from squib.vmm.plan import ample_mem_size_mib, endpoints, machine_config, publications, with_lease
 from squib.vmm.process_vm import last_words
-from squib.vmm.reconcile import Cleaned, reconcile
+from squib.vmm.reconcile import Cleaned
 from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir
 from squib.wire import run_spec
 
 __all__ = ["Running", "Session", "kernel_digest"]
+
+_PORT_TRIES = 5
+"""How often a freely chosen port may turn out to be somebody else's before that is an error."""
 
 
 @dataclass(slots=True)
@@ -39,7 +45,7 @@ class Session:
 
     machine: Machine
     config: MachineConfig
-    choice: AccelChoice
+    choice: VmmChoice
     vm: Vm
     ready: Ready
     boot_s: float
@@ -70,20 +76,21 @@ class _Prepared:
     artifact: Artifact
     spec: RunSpec
     config: MachineConfig
-    choice: AccelChoice
+    choice: VmmChoice
     vmm: Vmm
+    jailed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """`vmm_for` gives the VMM for a way to accelerate; `choose` says which way works here for a kernel, and why.
+    """`vmm_for` gives the VMM of that name, for a way to accelerate; `choose` says which works here for a kernel, and why.
 
     `open_artifact` reads and checks the artifact in a folder.
     """
 
     store: Store
-    vmm_for: Callable[[Accel], Vmm]
-    choose: Callable[[Accel | None, Path, str], AccelChoice]
+    vmm_for: Callable[[str, Accel], Vmm]
+    choose: Callable[[RunSpec, Path, str], VmmChoice]
     open_artifact: Callable[[Path], Artifact]
 
     @property
@@ -91,9 +98,14 @@ class Running:
         """The other half: stop, wait, remove."""
         return Ending(self.store, self.vmm_for)
 
+    @property
+    def belongings(self) -> Belongings:
+        """What machines have on the host."""
+        return Belongings(self.store)
+
     def clean(self) -> tuple[Cleaned, ...]:
         """Sets right what a crash left behind."""
-        return reconcile(self.store)
+        return self.ending.clean()
 
     def plan(self, artifact: Artifact, spec: RunSpec) -> MachineConfig:
         """The machine as far as it is known before a name and ports are leased. Raises UsageError."""
@@ -101,9 +113,16 @@ class Running:
         return machine_config(artifact, spec, spec.name or artifact.manifest.appliance.name)
 
     @contextlib.contextmanager
-    def started(self, artifact: Artifact, spec: RunSpec, events: RunEvents) -> Iterator[Session]:
-        """Boots `artifact` and waits until it serves. On exit it is ended and forgotten, unless it was detached."""
+    def started(
+        self, artifact: Artifact, spec: RunSpec, events: RunEvents, *, kernel_args: tuple[str, ...] = ()
+    ) -> Iterator[Session]:
+        """Boots `artifact` and waits until it serves. On exit it is ended and forgotten, unless it was detached.
+
+        `kernel_args` are for this boot only: a restart has none of them.
+        """
         prepared = self._prepare(artifact, spec)
+        config = replace(prepared.config, kernel_args=(*prepared.config.kernel_args, *kernel_args))
+        prepared = replace(prepared, config=config)
         machine = self.store.reserve(_reservation(prepared))
         session: Session | None = None
         try:
@@ -139,23 +158,54 @@ class Running:
 
     def _prepare(self, artifact: Artifact, spec: RunSpec) -> _Prepared:
         planned = self.plan(artifact, spec)
-        choice = self.choose(spec.accel, artifact.vmlinux, kernel_digest(artifact))
-        return _Prepared(artifact, spec, planned, choice, self.vmm_for(choice.accel))
+        choice = self.choose(spec, artifact.vmlinux, kernel_digest(artifact))
+        jailed = jailing.wanted(spec, choice.vmm)
+        return _Prepared(artifact, spec, planned, choice, self.vmm_for(choice.vmm, choice.accel), jailed)
 
     @contextlib.contextmanager
     def _booted(self, machine: Machine, prepared: _Prepared, events: RunEvents) -> Iterator[Session]:
-        config = with_lease(prepared.config, machine.name, machine.forwards)
         events.chosen(machine, prepared.choice)
         begin = time.monotonic()
-        with prepared.vmm.launch(config, machine.run_dir) as vm:
+        machine, config, vm = self._launched(machine, prepared)
+        with vm:
             self.store.started(machine.id, vm.identity)
             try:
                 ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+            except GuestError as error:
+                ample = ample_mem_size_mib(prepared.artifact)
+                raise suspect_memory(error, mem_size_mib=config.mem_size_mib, ample_mib=ample) from error
             finally:
                 events.waited()
             boot_s = time.monotonic() - begin
             self.store.ready(machine.id, round(boot_s * 1000))
             yield Session(machine, config, prepared.choice, vm, ready, boot_s, self.store)
+
+    def _launched(self, machine: Machine, prepared: _Prepared) -> tuple[Machine, MachineConfig, Vm]:
+        """A freely chosen port that somebody takes before the VMM does is chosen anew."""
+        wished = publications(prepared.artifact.manifest.appliance, prepared.spec)
+        tries = _PORT_TRIES if any(one.host_port == 0 for one in wished) else 1
+        while True:
+            tries -= 1
+            try:
+                config = self._with_jail(machine, prepared, self._with_network(machine, prepared))
+                return machine, config, prepared.vmm.launch(config, machine.run_dir)
+            except TakenError:
+                self.belongings.networks.detach(machine)
+                if not tries:
+                    raise
+                machine = self.store.lease_anew(machine.id, wished)
+
+    def _with_network(self, machine: Machine, prepared: _Prepared) -> MachineConfig:
+        config = with_lease(prepared.config, machine.name, machine.forwards)
+        outbound = prepared.artifact.manifest.appliance.network.outbound
+        if prepared.spec.user_network:
+            return user_networks.attach(config, machine.forwards, outbound=outbound)
+        if not prepared.spec.host_network:
+            return config
+        return self.belongings.networks.attach(machine, config, outbound=outbound)
+
+    def _with_jail(self, machine: Machine, prepared: _Prepared, config: MachineConfig) -> MachineConfig:
+        return self.belongings.jails.assign(machine, config) if prepared.jailed else config
 
     def _as_before(self, machine: Machine) -> tuple[Artifact, RunSpec]:
         anew = f"squib rm {machine.name}, and squib run it anew"
@@ -180,7 +230,10 @@ class Running:
                     self.store.remove(machine.id)
         except SquibError:
             clear_run_dir(machine.run_dir)  # whatever became of the store, nothing runs on
+            with contextlib.suppress(SquibError):
+                self.belongings.networks.detach(machine)  # its tap and its rules go, also where the lease cannot be given back
             raise
+        self.belongings.tidy()
 
     def _give_up(self, machine: Machine, error: BaseException) -> None:
         """The restart failed: nothing of it runs on, and the store says why; unless another command was first."""
@@ -192,6 +245,7 @@ class Running:
         except SquibError:
             end_in_run_dir(machine.run_dir)  # as above
             raise
+        self.belongings.tidy()
 
     def _mark_given_up(self, machine: Machine, error: BaseException) -> None:
         end_in_run_dir(machine.run_dir)
@@ -224,4 +278,5 @@ def _reservation(prepared: _Prepared) -> Reservation:
         run_spec=run_spec.encode(spec),
         artifact=prepared.artifact.folder.resolve(),
         manifest_digest=_manifest_digest(prepared.artifact),
+        endpoints=endpoints(manifest.appliance, spec),
     )

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from squib.errors import TakenError, UsageError
-from squib.host.files import storage_errors
+from squib.host.files import making, storage_errors
 from squib.wire import appliance_file
 from squib.wire.appliance_file import APPLIANCE_TOML, PYPROJECT_TOML
 from squib.wire.appliance_tables import NAME
@@ -70,7 +70,7 @@ def _taken(path: Path) -> TakenError:
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:
-    with storage_errors(folder):
+    with storage_errors(folder), making(folder):
         for path in (*reversed(folder.parents), folder):
             with contextlib.suppress(FileExistsError):
                 path.mkdir()

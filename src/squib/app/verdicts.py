@@ -11,9 +11,13 @@ import re
 import shlex
 
 from squib.model.findings import (
+    BillLibraryFound,
     DatabaseFound,
     DeviceFound,
+    FirecrackerFound,
     FolderFound,
+    JailerFound,
+    KernelBuildFound,
     KernelFound,
     KvmFound,
     Level,
@@ -24,28 +28,35 @@ from squib.model.findings import (
     QemuFound,
     Row,
     SystemFound,
+    TunedFound,
     Unlooked,
     User,
 )
 from squib.model.units import MIB
 
 __all__ = [
+    "bill_library",
     "database",
+    "firecracker",
     "folder",
     "kernel",
+    "kernel_build",
     "kvm",
     "memory",
     "namespaces",
-    "optional",
     "packages",
     "program",
     "python",
     "qemu",
     "system",
     "tun",
+    "tuned_kernel",
     "unlooked",
+    "way_out",
 ]
 
+_NEEDS_NAMESPACES = "only Firecracker's machines of a plain user need them, for a network"
+_NEEDS_WAY_OUT = "only Firecracker's machines of a plain user need one, for a network"
 _FIRST_LINUX = (5, 4)
 _FIRST_PYTHON, _PAST_PYTHON = (3, 11), (3, 14)
 _MEMORY_MIB = {Level.MISSING: 192, Level.WARNING: 512}
@@ -65,7 +76,8 @@ _FORBIDS = {
 
 def unlooked(name: str, found: Unlooked, *, needed: bool) -> Row:
     """A look that failed."""
-    return Row(name, Level.MISSING if needed else Level.WARNING, f"could not be looked at: {found.why}", found.hint)
+    level = Level.MISSING if needed else Level.WARNING
+    return Row(name, level, f"could not be looked at: {found.why}", found.hint, unseen=True)
 
 
 def system(found: SystemFound) -> Row:
@@ -106,10 +118,36 @@ def program(found: ProgramFound, user: User, *, needed: bool = True, use: str = 
     return Row(found.name, Level.OK, f"{found.version} ({found.path})".strip())
 
 
-def optional(found: ProgramFound) -> Row:
-    """A program that a coming squib will use."""
-    says = "not installed" if found.path is None else f"{found.version} ({found.path})".strip()
-    return Row(found.name, Level.OK, f"{says}; optional, nothing uses it yet")
+def firecracker(found: FirecrackerFound) -> Row:
+    """Firecracker, which machines run in where KVM works; QEMU is there for all of them."""
+    program = found.program
+    if program.path is None:
+        return Row("firecracker", Level.WARNING, "not installed: machines run in QEMU", "squib fetch firecracker")
+    where = f"{program.path}{', fetched by squib' if found.fetched else ''}"
+    if program.problem:
+        return Row(
+            "firecracker", Level.WARNING, f"{where} does not run: {program.problem}", f"rm {shlex.quote(str(program.path))}"
+        )
+    if not found.digest_from:
+        says = f"{program.version} ({where}); squib does not know its digest"
+        return Row("firecracker", Level.WARNING, says, "squib fetch firecracker")
+    return Row("firecracker", Level.OK, f"{program.version} ({where}); its digest is that of {found.digest_from}")
+
+
+def jailer(found: JailerFound) -> Row:
+    """What root's Firecracker machines need beside Firecracker: without it they are refused, or run with --no-jailer."""
+    says, remedy = [], ""
+    if found.jailer is None:
+        says.append(
+            "there is no Firecracker here" if found.firecracker is None else f"there is no jailer beside {found.firecracker}"
+        )
+        remedy = "squib fetch firecracker"
+    if found.limits is None:
+        says.append(f"no cgroup v2 with {', '.join(found.controllers)}: root's Firecracker needs --no-jailer")
+        remedy = remedy or "boot with systemd.unified_cgroup_hierarchy=1"
+    if says:
+        return Row("jailer", Level.WARNING, "; ".join(says), remedy)
+    return Row("jailer", Level.OK, f"{found.jailer}; its limits by {found.limits}")
 
 
 def qemu(found: QemuFound, user: User) -> Row:
@@ -142,6 +180,33 @@ def kernel(found: KernelFound, user: User) -> Row:
     return Row(name, Level.OK, f"{found.offered}: will be downloaded once, by the first build")
 
 
+def tuned_kernel(found: TunedFound) -> Row:
+    """The kernel that may be compiled here; nothing needs it."""
+    name = "tuned kernel"
+    if found.release:
+        return Row(name, Level.OK, f"{found.release}, for --kernel tuned")
+    return Row(name, Level.OK, "none is built; optional: squib kernel build")
+
+
+def kernel_build(found: KernelBuildFound, user: User) -> Row:
+    """What compiles the tuned kernel; nothing needs it else."""
+    name = "kernel build"
+    if not found.lacking:
+        return Row(name, Level.OK, "all that squib kernel build needs is installed")
+    says = f"not installed: {', '.join(found.lacking)}; only squib kernel build needs that"
+    if not user.has_apt:
+        return Row(name, Level.WARNING, says, "install with this system's package manager what these packages of Debian's hold")
+    return Row(name, Level.WARNING, says, _sudo(f"apt-get install {' '.join(found.lacking)}", user))
+
+
+def bill_library(found: BillLibraryFound) -> Row:
+    """What writes bills of materials."""
+    name, version = found.package.name, found.package.version
+    if version is None:
+        return Row("sbom", Level.WARNING, f"{name} is not installed: only squib image --sbom needs it", found.install)
+    return Row("sbom", Level.OK, f"{name} {version}".strip())
+
+
 def kvm(found: KvmFound, user: User) -> Row:
     """Whether guests run on hardware. Emulation always works, so nothing here is ever missing."""
     device = found.device
@@ -156,23 +221,37 @@ def kvm(found: KvmFound, user: User) -> Row:
     if found.works:
         return Row("kvm", Level.OK, f"{found.trial} ({driver})")
     kept = ", as tried before; machines are emulated" if found.kept else "; machines are emulated"
-    retry = "squib doctor --retry" if found.kept else ""
-    return Row("kvm", Level.WARNING, f"{device.path} opens, but {found.trial} ({driver}){kept}", retry)
+    where = "" if found.hardware else "run squib on a host with hardware virtualisation, its own or nested; "
+    remedy = f"{where}squib doctor --retry tries anew, after a change of this host"
+    return Row("kvm", Level.WARNING, f"{device.path} opens, but {found.trial} ({driver}){kept}", remedy)
 
 
 def tun(found: DeviceFound, user: User) -> Row:
     """The device for networks of the host's own."""
     if not found.problem:
-        return Row("tun", Level.OK, f"{found.path} opens ({found.who}); nothing uses it yet")
+        return Row("tun", Level.OK, f"{found.path} opens ({found.who})")
     who = f" ({found.who})" if found.who else ""
-    return Row("tun", Level.WARNING, f"{found.problem}{who}; for host networks, which are to come", _for(found.hint, user))
+    return Row("tun", Level.WARNING, f"{found.problem}{who}; only Firecracker's machines need it", _for(found.hint, user))
+
+
+def way_out(found: tuple[ProgramFound, ...], user: User) -> Row:
+    """What connects the network of a plain user's Firecracker machine; one of them is enough, and the first is taken."""
+    runs = next((one for one in found if one.path is not None and not one.problem), None)
+    if runs is not None:
+        return Row("pasta", Level.OK, " ".join(part for part in (runs.name, runs.version, f"({runs.path})") if part))
+    broken = next((one for one in found if one.path is not None), None)
+    if broken is not None:
+        says = f"{broken.path} does not run: {broken.problem}; {_NEEDS_WAY_OUT}"
+        return Row("pasta", Level.WARNING, says, _install(broken, user, again=True))
+    names = " nor ".join(one.name for one in found)
+    return Row("pasta", Level.WARNING, f"neither {names} is installed; {_NEEDS_WAY_OUT}", _install(found[0], user))
 
 
 def namespaces(found: NamespacesFound, user: User) -> Row:
     """User namespaces."""
     name = "user namespaces"
     if not found.problem:
-        return Row(name, Level.OK, "can be made, with a network in them; nothing uses them yet")
+        return Row(name, Level.OK, "can be made, with a network in them")
     for setting, value in found.settings:
         forbidding, mending = _FORBIDS.get(setting, (None, None))
         if value == forbidding:
@@ -180,10 +259,10 @@ def namespaces(found: NamespacesFound, user: User) -> Row:
             return Row(
                 name,
                 Level.WARNING,
-                f"{found.problem}, because {setting} is {value}; for host networks, which are to come",
+                f"{found.problem}, because {setting} is {value}; {_NEEDS_NAMESPACES}",
                 remedy,
             )
-    return Row(name, Level.WARNING, f"{found.problem}; for host networks, which are to come")
+    return Row(name, Level.WARNING, f"{found.problem}; {_NEEDS_NAMESPACES}")
 
 
 def folder(found: FolderFound, user: User) -> Row:

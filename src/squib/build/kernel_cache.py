@@ -17,7 +17,7 @@ from squib.formats.linux_image import KernelImage
 from squib.host.files import cache_home, storage_errors, write_atomic
 from squib.model.image import VMLINUX, FileRecord, InputRecord, KernelRecord
 
-__all__ = ["image", "load", "sha256_hex", "store"]
+__all__ = ["folder", "image", "load", "remove", "sha256_hex", "store"]
 
 _FORMAT = 1
 
@@ -33,6 +33,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kernel: KernelRecord
     modules: tuple[_Module, ...]
     inputs: tuple[InputRecord, ...]
+    needs_initrd: bool = True
 
 
 def sha256_hex(data: bytes) -> str:
@@ -42,19 +43,15 @@ def sha256_hex(data: bytes) -> str:
 
 def load(key: str) -> Kernel | None:
     """The kernel that was stored under `key`; None where it is not there, or not whole."""
-    data = _read(_folder() / f"{key}.json")
-    try:
-        record = msgspec.json.decode(data, type=_Record) if data else None
-    except msgspec.MsgspecError:
-        return None
-    if record is None or record.format != _FORMAT:
+    record = _record(key)
+    if record is None:
         return None
     vmlinux = _blob(record.vmlinux)
     modules = [(module.name, _blob(module.sha256)) for module in record.modules]
     if not vmlinux or not all(content for _, content in modules):
         return None
     file = FileRecord(VMLINUX, len(vmlinux), record.vmlinux)
-    return Kernel(_path(record.vmlinux), file, record.kernel, tuple(modules), record.inputs)
+    return Kernel(_path(record.vmlinux), file, record.kernel, tuple(modules), record.inputs, record.needs_initrd)
 
 
 def image(kernel: Kernel) -> KernelImage:
@@ -63,7 +60,13 @@ def image(kernel: Kernel) -> KernelImage:
 
 
 def store(
-    key: str, taken: KernelImage, modules: tuple[KernelModule, ...], *, source: str, inputs: tuple[InputRecord, ...]
+    key: str,
+    taken: KernelImage,
+    modules: tuple[KernelModule, ...],
+    *,
+    source: str,
+    inputs: tuple[InputRecord, ...],
+    needs_initrd: bool = True,
 ) -> Kernel:
     """Keeps a kernel under `key`, in place of what was there. Raises StorageError and its kin."""
     record = _Record(
@@ -72,20 +75,47 @@ def store(
         kernel=KernelRecord(taken.release, source, taken.load_mib),
         modules=tuple(_Module(module.name, sha256_hex(module.data)) for module in modules),
         inputs=inputs,
+        needs_initrd=needs_initrd,
     )
     for digest, content in [(record.vmlinux, taken.vmlinux), *((sha256_hex(module.data), module.data) for module in modules)]:
         write_atomic(_path(digest), content)
-    write_atomic(_folder() / f"{key}.json", msgspec.json.encode(record))
+    write_atomic(folder() / f"{key}.json", msgspec.json.encode(record))
     file = FileRecord(VMLINUX, len(taken.vmlinux), record.vmlinux)
-    return Kernel(_path(record.vmlinux), file, record.kernel, tuple((module.name, module.data) for module in modules), inputs)
+    held = tuple((module.name, module.data) for module in modules)
+    return Kernel(_path(record.vmlinux), file, record.kernel, held, inputs, needs_initrd)
 
 
-def _folder() -> Path:
+def remove(key: str) -> None:
+    """Forgets what was stored under `key`, with the files that no other record names. Raises PermissionDeniedError, its kin."""
+    with storage_errors(folder()):
+        gone = _record(key)
+        (folder() / f"{key}.json").unlink(missing_ok=True)
+        if gone is not None:
+            others = [record for path in folder().glob("*.json") if (record := _record(path.stem)) is not None]
+            for digest in _digests(gone) - {digest for record in others for digest in _digests(record)}:
+                _path(digest).unlink(missing_ok=True)
+
+
+def folder() -> Path:
+    """Where the files and the records are."""
     return cache_home() / "kernels"
 
 
+def _record(key: str) -> _Record | None:
+    data = _read(folder() / f"{key}.json")
+    try:
+        record = msgspec.json.decode(data, type=_Record) if data else None
+    except msgspec.MsgspecError:
+        return None
+    return record if record is not None and record.format == _FORMAT else None
+
+
+def _digests(record: _Record) -> set[str]:
+    return {record.vmlinux, *(module.sha256 for module in record.modules)}
+
+
 def _path(digest: str) -> Path:
-    return _folder() / f"sha256-{digest}"
+    return folder() / f"sha256-{digest}"
 
 
 def _blob(digest: str) -> bytes:

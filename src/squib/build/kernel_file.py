@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from squib.build import kernel_cache
 from squib.build.kernel_modules import read_builtin, select_modules
 from squib.build.kernels import Kernel
+from squib.build.tuned_kernels import TUNED
 from squib.errors import ApplianceError, MissingError
 from squib.formats.kernel_module import KernelModule, module_name
 from squib.formats.linux_image import KernelImage, read_kernel
@@ -34,6 +36,9 @@ class FileKernel:
     def obtain(self, progress: Progress) -> Kernel:
         """The kernel. Raises MissingError, ApplianceError, or what the operating system refuses."""
         progress(f"reading {self.kernel}", None)
+        with storage_errors(self.kernel):
+            if not self.kernel.exists():
+                raise MissingError(f"the kernel {self.kernel} is not there", hint=_hint(self.kernel))
         if self.kernel.is_dir():
             raise MissingError(f"{self.kernel} is a folder, not a kernel", hint="give a bzImage or a vmlinux")
         data = _read(self.kernel)
@@ -81,3 +86,9 @@ def _select(folder: Path, release: str, progress: Progress) -> tuple[KernelModul
 def _read(path: Path) -> bytes:
     with storage_errors(path):
         return path.read_bytes()
+
+
+def _hint(named: Path) -> str:
+    if difflib.get_close_matches(str(named), [TUNED]):
+        return f"did you mean --kernel {TUNED}?"
+    return f"give the path of a vmlinux or a bzImage, or --kernel {TUNED} (squib kernel build)"

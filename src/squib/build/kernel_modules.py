@@ -8,7 +8,7 @@ from squib.errors import ApplianceError
 from squib.formats.kernel_module import KernelModule, load_order, module_name, read_module
 from squib.model.progress import Progress
 
-__all__ = ["read_builtin", "select_modules"]
+__all__ = ["closure", "read_builtin", "select_modules"]
 
 _NEEDED = ("virtio_blk",)
 _WANTED = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
@@ -38,7 +38,7 @@ def select_modules(
                 )
             progress(f"kernel {release} has no {name}; going on without it", None)
     wanted = [name for name in (*_IF_MODULES, *_WANTED) if name in files and name not in builtin]
-    modules = _closure(wanted, files, builtin)
+    modules = closure(wanted, files, builtin)
     for module in modules.values():
         if module.release != release:
             raise ApplianceError(
@@ -48,7 +48,7 @@ def select_modules(
     return load_order(wanted, modules)
 
 
-def _closure(wanted: list[str], files: Mapping[str, Callable[[], bytes]], builtin: frozenset[str]) -> dict[str, KernelModule]:
+def closure(wanted: list[str], files: Mapping[str, Callable[[], bytes]], builtin: frozenset[str]) -> dict[str, KernelModule]:
     """`wanted` and what they depend on, as far as there are files; `load_order` names what is missing."""
     found: dict[str, KernelModule] = {}
     open_names = list(wanted)

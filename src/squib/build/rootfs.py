@@ -23,7 +23,7 @@ from squib.build.shared_libraries import Library, Resolver, closure, system_fold
 from squib.errors import ApplianceError, HostError
 from squib.formats import elf
 from squib.model.appliance import Appliance
-from squib.model.image import InputRecord
+from squib.model.image import InputRecord, Target
 from squib.model.tree import Directory, Entry, File, RootfsTree, Symlink
 from squib.wire import guest_spec
 
@@ -47,13 +47,20 @@ class RootfsPlan:
     inputs: tuple[InputRecord, ...]
 
 
-def plan(appliance: Appliance, interpreter: Interpreter, cache: Cache, multiarch: str) -> RootfsPlan:
+def plan(
+    appliance: Appliance, interpreter: Interpreter, cache: Cache, multiarch: str, target: Target = Target.MACHINE
+) -> RootfsPlan:
     """Reads all inputs and writes nothing but `cache`. Raises ApplianceError, UnavailableError, HostError, MissingError."""
     planner = _Planner(appliance, interpreter, cache)
-    planner.python()
+    planner.python(target)
     planner.include()
     planner.native(multiarch)
     planner.fixed()
+    match target:
+        case Target.MACHINE:
+            planner.machine()
+        case Target.CONTAINER:
+            planner.container()
     return RootfsPlan(RootfsTree.of(planner.entries.values()), planner.inputs())
 
 
@@ -78,12 +85,12 @@ class _Planner:
 
     # Python code
 
-    def python(self) -> None:
+    def python(self, target: Target) -> None:
         """All modules that are reached, and the installed packages that they are of."""
         squib_package = Path(__file__).parent.parent
         finder = Finder(self._interpreter, squib_package, self._appliance.folder)
         whole: dict[str, tuple[Module, str]] = {}
-        for reached in reachable(self._appliance, finder, self._compile):
+        for reached in reachable(self._appliance, finder, self._compile, target):
             self._module(reached)
             module = reached.module
             top = module.name.partition(".")[0]
@@ -188,18 +195,32 @@ class _Planner:
             self._add(File(loader, _cut(Path(loader), data), 0o755, "the dynamic linker of /usr/bin/python3"))
 
     def fixed(self) -> None:
-        """PID 1's script, the spec, users, mount points."""
+        """The spec and the users."""
         spec = guest_spec.encode(self._appliance, (APP,))
-        self._add(File("/sbin/init", _init_script(self._library), 0o755, "PID 1"))
         self._add(File(_SPEC, spec, why="what the server program knows of its appliance"))
         self._note("appliance", _SPEC, spec)
         users = f"root:x:0:0:root:/:\nsquib:x:{SERVER_ID}:{SERVER_ID}:the server process:/tmp:\n"
         self._add(File("/etc/passwd", users.encode(), why="names of root and of the server's user"))
         self._add(File("/etc/group", f"root:x:0:\nsquib:x:{SERVER_ID}:\n".encode(), why="names of their groups"))
         self._add(File("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n", why="the name localhost"))
+
+    def machine(self) -> None:
+        """PID 1's script, and what it mounts on or writes."""
+        self._add(File("/sbin/init", _script(self._library, "squib.guest.init", timed=True), 0o755, "PID 1"))
         self._add(Symlink("/etc/resolv.conf", "/run/resolv.conf", "PID 1 writes it where ip= names servers"))
         for path in _MOUNT_POINTS:
             self._add(Directory(path, why="PID 1 mounts on it"))
+
+    def container(self) -> None:
+        """The server's script, and what an engine mounts on; engines write /etc/resolv.conf themselves."""
+        self._add(File("/bin/server", _script(self._library, "squib.guest.container"), 0o755, "the program of a container"))
+        for path in _MOUNT_POINTS:
+            if path == "/tmp":  # noqa: S108 - in the image
+                self._add(
+                    Directory(path, 0o1777, "no file-system is mounted on it: whoever the server runs as may write there")
+                )
+            else:
+                self._add(Directory(path, why="the engine mounts on it"))
 
     def inputs(self) -> tuple[InputRecord, ...]:
         """One record for each part, sorted by name."""
@@ -254,13 +275,15 @@ def _cut(source: Path, data: bytes) -> bytes:
         ) from error
 
 
-def _init_script(library: str) -> bytes:
+def _script(library: str, module: str, *, timed: bool = False) -> bytes:
+    """Starts `module`'s main; `timed`: with the moment when the script began, in nanoseconds of CLOCK_BOOTTIME."""
     # -I: no environment, no user's folder; -S: no site. The path is set here, as the zip that CPython puts first is not there.
     lines = (
         "#!/usr/bin/python3 -IS",
         "import sys",
+        *(("import time", "begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME)") if timed else ()),
         f'sys.path[:] = ["{library}", "{library}/lib-dynload", "{PACKAGES}"]',
-        "from squib.guest.init import main",
-        "main()",
+        f"from {module} import main",
+        "main(begun)" if timed else "main()",
     )
     return ("\n".join(lines) + "\n").encode()

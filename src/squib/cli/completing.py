@@ -12,7 +12,14 @@ from typing import ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["KeyedCommand", "complete_appliance", "complete_machines", "complete_running"]
+__all__ = [
+    "KeyedCommand",
+    "complete_appliance",
+    "complete_kernel",
+    "complete_kernels",
+    "complete_machines",
+    "complete_running",
+]
 
 _OVER = {"exited", "failed"}
 _BUSY_S = 0.1
@@ -31,6 +38,17 @@ def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str
 def complete_appliance(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Packaged appliances, and paths; nothing where one is named already, or a key's value is due."""
     return _silently(lambda: _appliances(_words(ctx, param), incomplete))
+
+
+def complete_kernel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """What `--kernel` takes: the word for the tuned one, and paths."""
+    word = [CompletionItem("tuned", help="squib kernel build")] if "tuned".startswith(incomplete) else []
+    return [CompletionItem(incomplete, type="file"), *word]
+
+
+def complete_kernels(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of tuned kernels that were built."""
+    return _silently(lambda: _kernels(_words(ctx, param), incomplete))
 
 
 class KeyedCommand(click.Command):
@@ -74,6 +92,13 @@ def _machines(
         for name, state in glance(busy_s=_BUSY_S).machines or ()
         if name.startswith(incomplete) and name not in named and wanted(state)
     ]
+
+
+def _kernels(words: tuple[str, ...], incomplete: str) -> list[CompletionItem]:
+    from squib.build.kernel_cache import folder
+
+    names = sorted(path.stem for path in folder().glob("tuned-*.json"))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and name not in words]
 
 
 def _appliances(words: tuple[str, ...], incomplete: str) -> list[CompletionItem]:

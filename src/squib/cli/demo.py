@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import click
 
 from squib.app.running import Running, Session
+from squib.cli.boot_options import kernel_option
 from squib.cli.endpoints import urls
+from squib.cli.named_machines import STOP_S
 from squib.cli.probe import ask_repeatedly
 from squib.cli.progress import progress
-from squib.cli.run import STOP_S
 from squib.errors import GuestError
 from squib.host.appliances import DEFAULT
-from squib.model.image import Artifact
-from squib.model.machine import AccelChoice
+from squib.model.image import INITRD, ROOTFS, VMLINUX, Artifact
+from squib.model.machine import VmmChoice
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.model.units import format_bytes
 from squib.probe.http import ask
@@ -30,7 +30,7 @@ _QUESTIONS = 4
 
 
 class _Narrator:
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+    def chosen(self, machine: Machine, choice: VmmChoice) -> None:
         print(f"Booting it in {machine.vmm} with {choice.reason}.", flush=True)
 
     def output(self, data: bytes) -> None:
@@ -41,9 +41,10 @@ class _Narrator:
 
 
 @click.command()
-def demo() -> int:
+@kernel_option
+def demo(kernel: str | None) -> int:
     """Build the clock appliance, boot it in the best VMM that works here, ask it four times, show what it took, stop it."""
-    squib = house()
+    squib = house(kernel=kernel)
     begin = time.monotonic()
     with progress() as report:
         artifact = squib.artifact(DEFAULT, report)
@@ -59,7 +60,7 @@ def demo() -> int:
 def _boot_and_ask(running: Running, artifact: Artifact) -> int:
     spec = RunSpec(publish=(Publish(LOOPBACK, 0, 80),))
     with running.started(artifact, spec, _Narrator()) as session:
-        (url,) = urls(session.machine.forwards)
+        (url,) = urls(session.machine)
         first = ask(url, 10)
         if first.error:
             raise GuestError(f"{url}: {first.error}", hint=f"run it with its console: squib run {DEFAULT}")
@@ -86,10 +87,10 @@ def _as_typed() -> str:
 
 
 def _table(artifact: Artifact, session: Session, first_answer_s: float) -> None:
-    sizes = {Path(file.name).name: file.size for file in artifact.manifest.files}
+    sizes = {file.name: file.size for file in artifact.manifest.files}
     rows = (
-        ("image", f"rootfs.ext4 {format_bytes(sizes['rootfs.ext4'])}, initrd.img {format_bytes(sizes['initrd.img'])}"),
-        ("kernel", f"{artifact.manifest.kernel.release}, {format_bytes(sizes['vmlinux'])}"),
+        ("image", ", ".join(f"{name} {format_bytes(sizes[name])}" for name in (ROOTFS, INITRD) if name in sizes)),
+        ("kernel", f"{artifact.manifest.kernel.release}, {format_bytes(sizes[VMLINUX])}"),
         ("memory", f"{session.machine.mem_size_mib} MiB, {session.machine.vcpu_count} vCPU"),
         (
             "boot",

@@ -5,17 +5,13 @@ Imports nothing that needs more than click: a package that is missing is to be t
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from squib.app.doctor import examine
+from squib.cli.checks import exit_code, print_checks
 from squib.cli.progress import progress
-from squib.cli.table import print_table
-from squib.errors import UnavailableError
-from squib.model.findings import Level, Row
 
-__all__ = ["doctor", "report_json"]
+__all__ = ["doctor"]
 
 
 @click.command()
@@ -30,34 +26,7 @@ def doctor(retry: bool, as_json: bool) -> int:
     with progress(quiet=as_json) as report:
         report("looking at this machine", None)
         rows = list(examine(retry=retry))
-    if as_json:
-        print(json.dumps(report_json(rows), indent=2, ensure_ascii=False))
-    else:
-        _print(rows)
-    return 0 if _all_there(rows) else UnavailableError.exit_code
-
-
-def report_json(rows: list[Row]) -> dict[str, object]:
-    """The report, as `doctor --json` shows it (docs/json.md)."""
-    checks = [{"name": row.name, "state": row.level.value, "found": row.found, "remedy": row.remedy or None} for row in rows]
-    return {"ok": _all_there(rows), "checks": checks}
-
-
-def _all_there(rows: list[Row]) -> bool:
-    return all(row.level is not Level.MISSING for row in rows)
-
-
-def _print(rows: list[Row]) -> None:
-    print_table(("CHECK", "STATE", "FOUND"), [(row.name, row.level.value, row.found) for row in rows])
-    wanting = [row for row in rows if row.level is not Level.OK]
-    missing = [row.name for row in wanting if row.level is Level.MISSING]
-    for title, level in (("Missing", Level.MISSING), ("Could be better", Level.WARNING)):
-        remedies: dict[str, list[str]] = {}
-        for row in wanting:
-            if row.level is level and row.remedy:
-                remedies.setdefault(row.remedy, []).append(row.name)
-        if remedies:
-            print(f"\n{title}:")
-        for remedy, names in remedies.items():
-            print(f"  {remedy}    # {', '.join(names)}")
-    print(f"\nsquib needs what is missing here: {', '.join(missing)}" if missing else "\nEverything that squib needs is here.")
+    print_checks(
+        rows, as_json=as_json, all_there="Everything that squib needs is here.", missing="squib needs what is missing here"
+    )
+    return exit_code(rows)

@@ -25,4 +25,4 @@ def init(folder: Path, name: str | None) -> None:
         print(path)
     where = shlex.quote(str(folder))
     named = "" if folder == Path() else f" {where}"
-    print(f"\nNext: squib serve{named}, squib run{named}, python -m pytest{named}")
+    print(f"\nNext: squib serve{named}, squib run{named}, python -m pytest{named} (pip install pytest)")

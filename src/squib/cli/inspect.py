@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import click
 
-from squib.app.inspecting import Inspection
+from squib.app.inspecting import Inspection, WayOutState
 from squib.app.inspecting import inspect as look_at
 from squib.cli.completing import complete_machines
 from squib.cli.durations import duration
 from squib.cli.endpoints import urls
 from squib.cli.json_output import inspection_json, print_json, time_text
+from squib.cli.named_machines import names_argument
 from squib.host.ports import endpoint
 from squib.model.machine import EndedBy
 from squib.model.units import format_bytes
@@ -34,7 +35,7 @@ Lines = Iterator[tuple[str, str]]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_machines)
+@names_argument(complete_machines)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def inspect(names: tuple[str, ...], as_json: bool) -> None:
     """Show all that is known of microVMs: how they do, where they listen, what they use, what they were started from.
@@ -62,7 +63,7 @@ def _text(seen: Inspection) -> str:
     }
     lines = [seen.machine.name]
     for title, pairs in sections.items():
-        rows = [f"    {label:11}{value}".rstrip() for label, value in pairs]
+        rows = [f"    {label:12}{value}".rstrip() for label, value in pairs]
         if rows:
             lines += [f"  {title}", *rows]
     return "\n".join(lines)
@@ -93,12 +94,19 @@ def _status(seen: Inspection) -> Lines:
     yield "runs in", f"{machine.vmm} by {machine.accel}"
     if machine.accel_reason:
         yield "because", machine.accel_reason
+    if seen.jail is not None:
+        yield "jailed", f"as user {seen.jail.uid}, in {seen.jail.root}"
 
 
 def _addresses(seen: Inspection) -> Lines:
-    for forward, url in zip(seen.machine.forwards, urls(seen.machine.forwards), strict=True):
+    for url in urls(seen.machine):
         yield "url", url
+    for forward in seen.machine.forwards:
         yield "forward", f"{endpoint(forward.host_address, forward.host_port)} to the guest's {forward.guest_port}"
+    if seen.spec is not None and seen.spec.tap is not None:
+        yield "tap", seen.spec.tap[0]
+    if seen.way_out is WayOutState.ENDED:
+        yield "network", f"cut off: what connected it to the host has ended; squib restart {seen.machine.name}"
 
 
 def _spec(seen: Inspection) -> Lines:
@@ -135,4 +143,4 @@ def _image(seen: Inspection) -> Lines:
     if not image.files:
         yield "rootfs", f"sha256 {seen.machine.image_digest}"
     for file in image.files:
-        yield file.name, f" sha256 {file.sha256} ({format_bytes(file.size)})"
+        yield file.name, f"sha256 {file.sha256} ({format_bytes(file.size)})"

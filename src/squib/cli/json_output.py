@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from squib.app.inspecting import Inspection, observe
 from squib.cli.endpoints import urls
@@ -11,7 +12,10 @@ from squib.host.ports import endpoint
 from squib.model.run import RunSpec
 from squib.store import Machine
 
-__all__ = ["inspection_json", "machine_json", "print_json", "time_text"]
+if TYPE_CHECKING:
+    from squib.build.tuned_kernels import BuiltKernel
+
+__all__ = ["inspection_json", "kernel_json", "machine_json", "print_json", "time_text"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,7 +44,7 @@ def machine_json(machine: Machine) -> dict[str, object]:
         "state": machine.state.value,
         "ready": seen.readiness.ready,
         "appliance": machine.appliance,
-        "urls": urls(machine.forwards),
+        "urls": urls(machine),
         "pid": None if machine.over or machine.process is None else machine.process.pid,
         "vmm": machine.vmm,
         "accel": machine.accel.value,
@@ -73,6 +77,7 @@ def inspection_json(seen: Inspection) -> dict[str, object]:
             {"host_address": str(one.host_address), "host_port": one.host_port, "guest_port": one.guest_port}
             for one in machine.published
         ],
+        "way_out": None if seen.way_out is None else seen.way_out.value,
         "usage": None
         if seen.usage is None
         else {
@@ -81,6 +86,7 @@ def inspection_json(seen: Inspection) -> dict[str, object]:
             "cpu_s": round(seen.usage.cpu_s, 2),
             "cpu_percent": round(seen.usage.cpu_percent, 1),
         },
+        "jail": None if seen.jail is None else {"uid": seen.jail.uid, "root": str(seen.jail.root)},
         "image": {
             "folder": None if seen.image.folder is None else str(seen.image.folder),
             "state": seen.image.state.value,
@@ -89,6 +95,21 @@ def inspection_json(seen: Inspection) -> dict[str, object]:
         },
         "run_dir": str(machine.run_dir),
         "console_log": str(seen.console),
+    }
+
+
+def kernel_json(one: BuiltKernel) -> dict[str, object]:
+    """A tuned kernel, as `squib kernel` shows it."""
+    return {
+        "name": one.name,
+        "release": one.kernel.record.release,
+        "current": one.current,
+        "built": one.built.isoformat(timespec="seconds"),
+        "file": str(one.kernel.vmlinux),
+        "size": one.kernel.file.size,
+        "sha256": one.kernel.file.sha256,
+        "load_mib": one.kernel.record.load_mib,
+        "inputs": [{"name": item.name, "version": item.version, "sha256": item.sha256} for item in one.kernel.inputs],
     }
 
 
@@ -101,6 +122,12 @@ def _spec_json(spec: RunSpec) -> dict[str, object]:
         "publish": None
         if spec.publish is None
         else [f"{endpoint(one.host_address, one.host_port)}:{one.guest_port}" for one in spec.publish],
+        "vmm": None if spec.vmm is None else spec.vmm.value,
+        "tap": None if spec.tap is None else "/".join(spec.tap),
+        "host_network": spec.host_network,
+        "user_network": spec.user_network,
+        "no_jailer": spec.no_jailer,
+        "ip": None if spec.guest_ip is None else spec.guest_ip.parameter("").removeprefix("ip="),
         "accel": None if spec.accel is None else spec.accel.value,
         "ready_timeout_s": spec.ready_timeout_s,
     }

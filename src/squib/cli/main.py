@@ -6,7 +6,6 @@ A verb's module is imported when that verb runs, so `squib --help` starts fast.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import signal
@@ -26,21 +25,30 @@ if TYPE_CHECKING:
 __all__ = ["COMPLETE_VARIABLE", "VERBS", "cli", "squib"]
 
 VERBS: dict[str, tuple[str, str]] = {
-    "build": ("squib.cli.build:build", "Make rootfs.ext4, initrd.img, vmlinux and manifest.json."),
+    "boot-report": ("squib.cli.boot_report:boot_report", "Boot an appliance, and show where the time goes."),
+    "build": ("squib.cli.build:build", "Make an appliance's root file-system, kernel, initrd and manifest."),
     "completion": ("squib.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
     "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
+    "deploy": ("squib.cli.deploy:deploy", "Write what a cluster needs to run an appliance."),
     "doctor": ("squib.cli.doctor:doctor", "Look at what this machine needs and has."),
+    "fetch": ("squib.cli.fetch:fetch", "Get Firecracker, into squib's cache."),
+    "host": ("squib.cli.host:host", "Set this host up for guests' networks, look at it, put it back."),
+    "image": ("squib.cli.image:image", "Make a container image, as one file."),
     "init": ("squib.cli.init:init", "Write an appliance to start from."),
     "inspect": ("squib.cli.inspect:inspect", "Show all that is known of microVMs."),
+    "kernel": ("squib.cli.kernel:kernel", "Build, list, show and remove the tuned kernel."),
     "logs": ("squib.cli.logs:logs", "Print what a microVM's console has said."),
+    "measure": ("squib.cli.measure:measure", "Find the least memory that an appliance works in."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
+    "push": ("squib.cli.push:push", "Send a container image to a registry."),
     "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),
     "rm": ("squib.cli.rm:rm", "Remove microVMs that have ended, with their logs."),
     "run": ("squib.cli.run:run", "Boot an appliance in a microVM."),
     "schema": ("squib.cli.schema:schema", "Print the JSON Schema of the appliance file."),
     "serve": ("squib.cli.serve_help:serve", "Serve an appliance as a plain process."),
     "stop": ("squib.cli.stop:stop", "Stop microVMs gracefully."),
+    "vm": ("squib.cli.vm:vm", "Start any kernel and root file-system in Firecracker, by firectl's words."),
     "wait": ("squib.cli.wait:wait", "Wait until microVMs have ended, and tell how."),
 }
 """Verb → where its click command is, and what it does in one line."""
@@ -75,6 +83,8 @@ class _Verbs(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if not ctx.resilient_parsing and args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             raise UsageError(f"no such command: {args[0]}", hint=f"did you mean squib {near[0]}?" if near else "squib --help")
         return super().resolve_command(ctx, args)
@@ -83,7 +93,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="squib")
 def squib() -> None:
-    """Turns a Python web app into an appliance: one image that boots as a microVM.
+    """Turns a Python web app into an appliance: one image that boots as a microVM, or runs as a container.
 
     It needs no Docker, no root and no network. Start with: squib demo
     """
@@ -106,18 +116,24 @@ def _run(arguments: Sequence[str] | None, prog_name: str) -> int:
         with contextlib.suppress(Exception, KeyboardInterrupt):
             squib.main(arguments, prog_name=prog_name, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         return SquibError.exit_code
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = _invoke(sys.argv[1:] if arguments is None else arguments, prog_name)
+        status = _invoke(words, prog_name)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SQUIB_DEBUG") and not isinstance(error, SquibError | click.ClickException | KeyboardInterrupt):
             raise
-        return _tell(error, prog_name)
+        return _tell(error, _spoken_to(words, prog_name))
     return status if isinstance(status, int) else 0
 
 
-def _tell(error: BaseException, prog_name: str) -> int:
-    """Says what went wrong, and gives the exit code."""
+def _spoken_to(arguments: Sequence[str], prog_name: str) -> str:
+    """The command that was being read: click does not say, where an option has no value."""
+    return f"{prog_name} {arguments[0]}" if arguments and arguments[0] in VERBS else prog_name
+
+
+def _tell(error: BaseException, command: str) -> int:
+    """Says what went wrong with `command`, and gives the exit code."""
     match error:
         case SquibError():
             show_error(error)
@@ -126,7 +142,7 @@ def _tell(error: BaseException, prog_name: str) -> int:
             print(error.format_message(), file=sys.stderr)
         case click.UsageError():
             usage = error.ctx.get_usage() + "\n" if error.ctx else ""
-            command = error.ctx.command_path if error.ctx else prog_name
+            command = error.ctx.command_path if error.ctx else command
             print(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.", file=sys.stderr)
         case click.ClickException():
             print(f"squib: {error.format_message()}", file=sys.stderr)

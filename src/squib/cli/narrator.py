@@ -6,7 +6,7 @@ import sys
 import threading
 
 from squib.cli.terminal import visible
-from squib.model.machine import AccelChoice
+from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import GuestReport, after, tell
@@ -17,25 +17,34 @@ _REMIND_S = 10.0
 """A boot that takes longer than this is worth a word."""
 
 
+_JAILLESS = (
+    "without the jailer: Firecracker runs as root, with this host's files and network in reach and no limit on what it takes; "
+    "a guest that breaks out of it has this host"
+)
+
+
 class Narrator:
     """Tells a person on standard error what was chosen, and what the guest tells of its server.
 
-    Passes the console on to standard output in the foreground.
+    Passes the console on to standard output in the foreground. `jailless`: root wants no jailer, and is told what that means.
     """
 
-    def __init__(self, *, quiet: bool, console: bool) -> None:
+    def __init__(self, *, quiet: bool, console: bool, jailless: bool = False) -> None:
         self._quiet = quiet
+        self._jailless = jailless
         self._console = console
         self._log = ConsoleLog()
         self._report = GuestReport()
         self._reminder: threading.Timer | None = None
         self._half = b""
 
-    def chosen(self, machine: Machine, choice: AccelChoice) -> None:
+    def chosen(self, machine: Machine, choice: VmmChoice) -> None:
         """How it will run, and why."""
         if not self._quiet:
             say(f"{machine.name}: booting in {machine.vmm}, {machine.mem_size_mib} MiB, {machine.vcpu_count} vCPU")
             say(f"with {choice.reason}")
+            if self._jailless and choice.vmm is VmmKind.FIRECRACKER:
+                say(_JAILLESS)
             self._reminder = threading.Timer(_REMIND_S, say, ("not ready yet",))
             self._reminder.daemon = True
             self._reminder.start()

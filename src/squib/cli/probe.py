@@ -8,6 +8,7 @@ import time
 import click
 
 from squib.cli.json_output import print_json
+from squib.cli.whole import Whole
 from squib.probe.http import Answer, ask
 from squib.probe.report import ProbeReport, report
 
@@ -16,7 +17,7 @@ __all__ = ["ask_repeatedly", "probe", "show_answer"]
 
 @click.command()
 @click.argument("url")
-@click.option("-n", "--count", type=click.IntRange(1, 100_000), default=4, show_default=True, help="How many questions.")
+@click.option("-n", "--count", type=Whole(1, 100_000), metavar="N", default=4, show_default=True, help="How many questions.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0, max=3600),

@@ -23,8 +23,9 @@ _ENDED_BY = {EndedBy.SERVER: "server: ", EndedBy.GUEST: "guest: ", EndedBy.VMM: 
 
 
 @click.command()
+@click.option("-a", "--all", "_all", is_flag=True, help="Changes nothing, for who is used to it: all are listed anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def ps(as_json: bool) -> None:
+def ps(_all: bool, as_json: bool) -> None:
     """List the microVMs of this user: those that run, and those that ended and were not removed."""
     with house().running() as running:
         running.clean()
@@ -46,7 +47,7 @@ def _row(machine: Machine) -> tuple[str, ...]:
         f"{machine.mem_size_mib} MiB",
         f"{machine.vmm}/{machine.accel}",
         # Last, because it is the only column that may be long.
-        _end(machine) if machine.over else " ".join(urls(machine.forwards)),
+        _end(machine) if machine.over else " ".join(urls(machine)),
     )
 
 

@@ -9,6 +9,7 @@ import click
 from squib.app.running import Running
 from squib.cli.completing import complete_machines
 from squib.cli.json_output import machine_json, print_json
+from squib.cli.named_machines import known
 from squib.errors import MissingError, TakenError, UsageError
 from squib.store import Machine
 from squib.wiring import house
@@ -27,9 +28,7 @@ def rm(names: tuple[str, ...], force: bool, all_ended: bool, as_json: bool) -> N
         raise UsageError("which machines?", hint="squib rm NAME..., or squib rm --all-ended; squib ps lists them")
     with house().running() as running:
         running.clean()
-        for name in names:
-            running.store.get(name)  # all names are right, or nothing is removed
-        removed = [running.ending.remove(name, force=force) for name in dict.fromkeys(names)]
+        removed = [running.ending.remove(name, force=force) for name in known(running, names)]
         if all_ended:
             removed += _all_ended(running)
     if as_json:

@@ -2,64 +2,80 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import click
 
 from squib.app.running import Running, Session
-from squib.cli.completing import KeyedCommand, complete_appliance
+from squib.cli.boot_options import accel_option, appliance_arguments, kernel_option, modules_option, vcpus_option
+from squib.cli.completing import KeyedCommand
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
+from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, say
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
-from squib.model.machine import Accel, EndedBy, PortForward
+from squib.model.appliance import Appliance
+from squib.model.machine import Accel, EndedBy, VmmKind
+from squib.model.network import parse_guest_ip, parse_tap
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
+from squib.store import Machine
 from squib.vmm.base import VmEnd
+from squib.vmm.plan import served, unserved
 from squib.wiring import house
 
 __all__ = ["run"]
 
-STOP_S = 15.0
-"""Seconds that a guest has to stop: PID 1 gives its server 12."""
-
-
 _PUBLISH_HELP = (
     "Make a TCP port of the guest reachable; ADDR is 127.0.0.1 unless named, and HOST 0 is any free port. Repeatable. "
-    "Default: each port of the appliance, on a free port."
+    "Default: each port of the appliance, on a free port; the guest's 80 on 8080 where that is free."
 )
 
 
 @click.command(cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
-@click.argument(
-    "arguments",
-    nargs=-1,
-    type=click.UNPROCESSED,
-    metavar="[APPLIANCE | DIR] [--KEY VALUE]...",
-    shell_complete=complete_appliance,
-)
+@appliance_arguments
 @click.option(
-    "--vmm", type=click.Choice(["auto", "qemu"]), default="auto", show_default=True, help="The virtual machine monitor."
-)
-@click.option(
-    "--accel",
-    type=click.Choice(["auto", "kvm", "tcg"]),
+    "--vmm",
+    type=click.Choice(["auto", "qemu", "firecracker"]),
     default="auto",
     show_default=True,
-    help="KVM where it is shown to work, else emulation.",
+    help="The virtual machine monitor: Firecracker with --tap, where KVM is shown to work; else QEMU.",
 )
+@accel_option
 @click.option("--memory", metavar="SIZE", help="The guest's memory, as in 128M or 1G.")
-@click.option("--vcpus", type=click.IntRange(1, 32), metavar="N", help="The guest's processors.")
+@vcpus_option
 @click.option(
     "-p",
     "--publish",
     multiple=True,
     metavar="[ADDR:]HOST:GUEST",
     help=_PUBLISH_HELP,
+)
+@click.option(
+    "--tap", metavar="DEV[/MAC]", help="A tap device of the host's, for Firecracker; the guest has its address there."
+)
+@click.option(
+    "--ip",
+    metavar="CLIENT/PREFIX,GATEWAY",
+    help="The guest's address on the tap, also as the kernel's ip= has it. Default: 172.17.100.2/24,172.17.100.1.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["auto", "host", "user", "none"]),
+    default="auto",
+    show_default=True,
+    help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
+    "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
+)
+@click.option(
+    "--no-jailer",
+    is_flag=True,
+    help="Root's Firecracker: without its jailer, so as root, with this host's files in reach and without limits.",
 )
 @click.option("--name", metavar="NAME", help="The machine's name. Default: the appliance's, with a number where it is taken.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it running once it answers; squib stop ends it.")
@@ -71,19 +87,17 @@ _PUBLISH_HELP = (
     metavar="SECONDS",
     help="How long it may take to get ready.",
 )
+@kernel_option
+@modules_option
 @click.option(
-    "--kernel",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A vmlinux or bzImage, instead of the distribution's package.",
+    "--show", type=click.Choice(["machine", "argv", "requests"]), help="Print what would be booted, and start nothing."
 )
-@click.option("--modules", type=click.Path(path_type=Path), metavar="DIR", help="Modules of that kernel (lib/modules/RELEASE).")
-@click.option("--show", type=click.Choice(["machine", "argv"]), help="Print what would be booted, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --detach: print the machine as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the console and errors.")
 def run(
     arguments: tuple[str, ...], vmm: str, accel: str, memory: str | None, vcpus: int | None, publish: tuple[str, ...],
-    name: str | None, detach: bool, timeout: float, kernel: Path | None, modules: Path | None, show: str | None,
+    tap: str | None, ip: str | None, network: str, no_jailer: bool,
+    name: str | None, detach: bool, timeout: float, kernel: str | None, modules: Path | None, show: str | None,
     as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Boot an appliance in a microVM.
@@ -95,7 +109,6 @@ def run(
 
     In the foreground the console is printed, and Ctrl-C stops the machine; a second one ends it at once.
     """
-    del vmm  # QEMU is the only one so far, and so what `auto` means
     selector, values = split_arguments(arguments)
     spec = RunSpec(
         values=values,
@@ -105,8 +118,15 @@ def run(
         name=name,
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
+        vmm=None if vmm == "auto" else VmmKind(vmm),
+        tap=None if tap is None else parse_tap(tap),
+        guest_ip=None if ip is None else parse_guest_ip(ip),
+        no_jailer=no_jailer,
     )
     squib = house(kernel=kernel, modules=modules)
+    spec = squib.with_network(spec, network)
+    if show is None:
+        squib.look_ahead(spec)
     with progress(quiet=quiet) as report:
         artifact = squib.artifact(selector, report)
     with squib.running() as running:
@@ -114,10 +134,12 @@ def run(
             print(squib.show(running, artifact, spec, show))
             return 0
         running.clean()
-        narrator = Narrator(quiet=quiet, console=not detach)
+        if not quiet:
+            _warn_of_ports(artifact.manifest.appliance, spec)
+        narrator = Narrator(quiet=quiet, console=not detach, jailless=no_jailer and os.geteuid() == 0)
         with running.started(artifact, spec, narrator) as session:
             if not quiet:
-                for line in _where(session.machine.forwards):
+                for line in _where(session.machine):
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
             if detach:
                 return _let_go(running, session, as_json=as_json)
@@ -126,8 +148,20 @@ def run(
             return _exit_status(_watch(session, narrator))
 
 
-def _where(forwards: tuple[PortForward, ...]) -> list[str]:
-    return [f"at {url}" for url in urls(forwards)] or ["(nothing published)"]
+def _warn_of_ports(appliance: Appliance, spec: RunSpec) -> None:
+    """A published port that nobody is known to listen on accepts, and then closes, every connection."""
+    for port in unserved(appliance, spec):
+        listed = ", ".join(map(str, served(appliance, spec))) or "no port"
+        say(f"warning: {appliance.name} says that it serves {listed}; perhaps nobody listens on the guest's port {port}")
+
+
+def _where(machine: Machine) -> list[str]:
+    nowhere = (
+        "(without a network: --network user, for root --network host, or --tap gives it one)"
+        if machine.vmm == VmmKind.FIRECRACKER
+        else "(nothing published)"
+    )
+    return [f"at {url}" for url in urls(machine)] or [nowhere]
 
 
 def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
@@ -135,7 +169,7 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     if as_json:
         print_json(machine_json(running.store.get(session.machine.name)))
     else:
-        print(" ".join([session.machine.name, *urls(session.machine.forwards)]))
+        print(" ".join([session.machine.name, *urls(session.machine)]))
     return 0
 
 

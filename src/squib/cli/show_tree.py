@@ -10,9 +10,11 @@ from squib.model.units import format_bytes
 __all__ = ["show_tree"]
 
 
-def show_tree(rootfs: RootfsTree, initrd: RootfsTree) -> None:
-    """Prints both trees."""
+def show_tree(rootfs: RootfsTree, initrd: RootfsTree | None) -> None:
+    """Prints the trees."""
     for title, tree in (("rootfs.ext4", rootfs), ("initrd.img", initrd)):
+        if tree is None:
+            continue
         print(f"{title}: {len(tree.entries)} entries, {format_bytes(tree.total_bytes)}")
         width = max((len(_name(entry)) for entry in tree.entries), default=0)
         for entry in tree.entries:
@@ -20,8 +22,10 @@ def show_tree(rootfs: RootfsTree, initrd: RootfsTree) -> None:
             print(f"{_name(entry):{width}}  {bytes_:>10}  {entry.why}".rstrip())
         print()
     print("by part:")
-    for part, size in _parts(rootfs).most_common():
-        print(f"  {part:24}  {format_bytes(size):>10}")
+    parts = _parts(rootfs)
+    width = max(map(len, parts), default=0)
+    for part, size in parts.most_common():
+        print(f"  {part:{width}}  {format_bytes(size):>10}")
 
 
 def _name(entry: Directory | File | Symlink | Device) -> str:

@@ -6,24 +6,16 @@ import click
 
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
-from squib.cli.run import STOP_S
-from squib.cli.seconds import Seconds
+from squib.cli.named_machines import known, machines_json_option, names_argument, stop_timeout_option
 from squib.wiring import house
 
 __all__ = ["stop"]
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_running)
-@click.option(
-    "--timeout",
-    type=Seconds(min=0),
-    default=STOP_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the guest has.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the machines as a JSON array.")
+@names_argument(complete_running)
+@stop_timeout_option
+@machines_json_option
 def stop(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """Stop microVMs gracefully.
 
@@ -31,9 +23,7 @@ def stop(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """
     with house().running() as running:
         running.clean()
-        for name in names:
-            running.store.get(name)  # all names are right, or nothing is stopped
-        stopped = [running.ending.stop(name, timeout) for name in dict.fromkeys(names)]
+        stopped = [running.ending.stop(name, timeout) for name in known(running, names)]
     if as_json:
         print_json([machine_json(machine) for machine in stopped])
         return

@@ -9,6 +9,7 @@ import click
 
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
+from squib.cli.named_machines import known, machines_json_option, names_argument
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError
 from squib.wiring import house
@@ -20,9 +21,9 @@ TIMED_OUT = 124
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_running)
+@names_argument(complete_running)
 @click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="How long to wait. Default: for ever.")
-@click.option("--json", "as_json", is_flag=True, help="Print the machines as a JSON array.")
+@machines_json_option
 def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Wait until microVMs have ended.
 
@@ -32,11 +33,9 @@ def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     deadline = None if timeout is None else time.monotonic() + timeout
     with house().running() as running:
         running.clean()
-        for name in names:
-            running.store.get(name)  # all names are right, or nothing is waited for
         machines = [
             running.ending.wait(name, None if deadline is None else max(0.0, deadline - time.monotonic()))
-            for name in dict.fromkeys(names)
+            for name in known(running, names)
         ]
     if as_json:
         print_json([machine_json(machine) for machine in machines])

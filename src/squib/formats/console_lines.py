@@ -10,13 +10,15 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Ready", "Restart", "find", "parse"]
+__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Marks", "Ready", "Restart", "find", "parse"]
 
 ABI = 2
 
 _NUMBER = r"0|[1-9][0-9]{0,14}"
 _CAUSE = rf"(?:exit|signal):(?:{_NUMBER})|health"
 _TEXT = r"(?:[!-$&-~]|%[0-9A-F]{2})+"  # printable ASCII but space and %, or %XX
+
+_MOMENT = rf"[a-z]{{1,16}}:(?:{_NUMBER})"
 
 _LINES = {
     "boot": re.compile(rf"squib\.boot abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"),
@@ -28,6 +30,10 @@ _LINES = {
     "health": re.compile(
         rf"squib\.health abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"
         rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_TEXT})"
+    ),
+    "marks": re.compile(
+        rf"squib\.marks abi=(?P<abi>{_NUMBER}) at_us=(?P<at_us>{_MOMENT}(?:,{_MOMENT})*)"
+        rf" available_kib=(?P<available_kib>{_NUMBER})"
     ),
     "exit": re.compile(
         rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_NUMBER}) reason=(?P<reason>{_TEXT})"
@@ -80,7 +86,15 @@ class Exit:
     cause: str = "none"
 
 
-ConsoleLine = Boot | Ready | Restart | Health | Exit
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """When each step of the start was reached, in microseconds of the kernel's uptime; and the memory that was left then."""
+
+    at_us: dict[str, int]
+    available_kib: int
+
+
+ConsoleLine = Boot | Ready | Restart | Health | Marks | Exit
 
 
 def parse(line: str) -> ConsoleLine | None:
@@ -100,6 +114,9 @@ def parse(line: str) -> ConsoleLine | None:
         case "health":
             state, check = match["state"], _decode(match["check"])
             return Health(int(match["uptime_ms"]), state, int(match["failures"]), check)
+        case "marks":
+            moments = (moment.partition(":") for moment in match["at_us"].split(","))
+            return Marks({name: int(us) for name, _, us in moments}, int(match["available_kib"]))
         case _:
             return _exit(match)
 

@@ -11,13 +11,15 @@ import io
 import struct
 from dataclasses import dataclass
 
-__all__ = ["MAGIC", "Linking", "cut_symbols", "is_same_machine", "read_linking"]
+__all__ = ["MAGIC", "Linking", "cut_symbols", "go_architecture", "is_same_machine", "read_linking"]
 
 MAGIC = b"\x7fELF"
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _CLASS_64_LITTLE = b"\x7fELF\x02\x01"
+_GO_ARCHITECTURES = {62: "amd64", 183: "arm64"}
+"""e_machine → GOARCH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ def _text(tag: object, name: str) -> str:
 def is_same_machine(data: bytes, other: bytes) -> bool:
     """Whether both begin as ELF files of one class, byte order and machine; 20 bytes of each are enough."""
     return data[:4] == MAGIC and data[4:6] == other[4:6] and data[18:20] == other[18:20]
+
+
+def go_architecture(data: bytes) -> str:
+    """The processor that `data` is for, by the name that container images use; empty where it is another."""
+    return _GO_ARCHITECTURES.get(int.from_bytes(data[18:20], "little"), "") if data[:6] == _CLASS_64_LITTLE else ""
 
 
 def cut_symbols(data: bytes) -> bytes:

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Mapping
 
 from squib.errors import UsageError
 
-__all__ = ["MAX_COMMAND_LINE", "decode_value", "encode_value", "join", "squib_parameters"]
+__all__ = ["MAX_COMMAND_LINE", "encode_value", "join", "squib_parameters", "whole"]
 
 MAX_COMMAND_LINE = 2047
 """Bytes, without the final NUL (arch/x86/include/asm/setup.h: COMMAND_LINE_SIZE is 2,048)."""
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~/:,@+-")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_ENCODED = re.compile(rb"(?:[A-Za-z0-9._~/:,@+-]|%[0-9A-F]{2})*")
-_ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
 def encode_value(text: str) -> str:
@@ -33,17 +31,6 @@ def encode_value(text: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
-def decode_value(encoded: str) -> str:
-    """What `encode_value` was given. Raises ValueError for what it cannot have made."""
-    data = encoded.encode("ascii")  # UnicodeEncodeError is a ValueError
-    if not _ENCODED.fullmatch(data):
-        raise ValueError(f"not percent-encoded as the guest ABI says: {encoded!r}")
-    text = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data).decode()
-    if encode_value(text) != encoded:
-        raise ValueError(f"encodes a byte that stands for itself: {encoded!r}")
-    return text
-
-
 def squib_parameters(values: Mapping[str, str]) -> tuple[str, ...]:
     """`squib.NAME=VALUE` for each value, in the mapping's order. Raises UsageError for what cannot be a name or a value."""
     for name in values:
@@ -54,7 +41,21 @@ def squib_parameters(values: Mapping[str, str]) -> tuple[str, ...]:
 
 def join(parameters: Iterable[str]) -> str:
     """One line of all parameters. Raises UsageError where the kernel would read another thing than was meant."""
-    line = " ".join(_checked(parameter) for parameter in parameters)
+    return _of_right_size(" ".join(_checked(parameter) for parameter in parameters))
+
+
+def whole(line: str) -> str:
+    """A line that somebody wrote whole, as it is. Raises UsageError where it is too long, or no text in one line."""
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in line):
+        raise UsageError(f"the kernel's command line holds a control character: {line!a}", hint="leave it out")
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the kernel's command line is not text: {line!a}", hint="give it in UTF-8") from error
+    return _of_right_size(line)
+
+
+def _of_right_size(line: str) -> str:
     size = len(line.encode())
     if size > MAX_COMMAND_LINE:
         raise UsageError(

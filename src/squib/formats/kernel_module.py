@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from squib.errors import ApplianceError
 from squib.formats.decompress import compression, decompress
 
-__all__ = ["SUFFIXES", "KernelModule", "load_order", "module_name", "read_module"]
+__all__ = ["SUFFIXES", "KernelModule", "load_order", "module_name", "read_module", "without_signature"]
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 
@@ -23,6 +23,11 @@ _MAX_UNPACKED = 64 * 1024 * 1024
 _ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 _EM_X86_64 = 62
+
+# include/linux/module_signature.h: at the file's end stand the signature, a `struct module_signature` (8 bytes, then the
+# signature's length, big-endian), and this.
+_SIGNED = b"~Module signature appended~\n"
+_SIGNATURE = struct.Struct(">8xI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,15 @@ def read_module(name: str, data: bytes) -> KernelModule:
         raise ApplianceError(f"{what} is no kernel module: it does not say for which kernel it is", hint="get it anew")
     depends = tuple(part.replace("-", "_") for part in info.get("depends", "").split(",") if part)
     return KernelModule(info.get("name", name).replace("-", "_"), data, depends, info["vermagic"])
+
+
+def without_signature(data: bytes) -> bytes:
+    """An unpacked .ko without the signature at its end; as it is where it has none, or one that makes no sense."""
+    if not data.endswith(_SIGNED) or len(data) < len(_SIGNED) + _SIGNATURE.size:
+        return data
+    signature_end = len(data) - len(_SIGNED) - _SIGNATURE.size
+    (length,) = _SIGNATURE.unpack_from(data, signature_end)
+    return data[: signature_end - length] if length <= signature_end else data
 
 
 def _modinfo(data: bytes, what: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ Pure: bytes in, values out. Any bytes give either values or a `ParameterProblem`
 from __future__ import annotations
 
 PREFIX = b"squib."
+MARKS = b"squib-boot.marks"
+"""Not of the options: those are the appliance's, and a key may have any name."""
 _SPACE = b" \t\n\v\f\r"
 _HEX = b"0123456789abcdefABCDEF"
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -16,30 +18,37 @@ class ParameterProblem(Exception):  # noqa: N818 - what the guest reports are pr
 
 
 class Parameters:
-    """`argv`: `--NAME=VALUE` of each `squib.NAME=VALUE`, in order; `ip`: what `ip=` says, or None without one."""
+    """`argv`: `--NAME=VALUE` of each `squib.NAME=VALUE`, in order; `ip`: what `ip=` says, or None without one.
 
-    __slots__ = ("argv", "ip")
+    `marks`: whether somebody wants to know when each step of the start was reached.
+    """
 
-    def __init__(self, argv: tuple[str, ...], ip: str | None) -> None:
+    __slots__ = ("argv", "ip", "marks")
+
+    def __init__(self, argv: tuple[str, ...], ip: str | None, *, marks: bool = False) -> None:
         self.argv = argv
         self.ip = ip
+        self.marks = marks
 
 
 def parse(line: bytes) -> Parameters:
     """What the line says to PID 1; of a parameter that stands twice, the last one. Raises ParameterProblem."""
     values: dict[str, str] = {}
     ip = None
+    marks = False
     for word in words(line):
         name, equals, value = word.partition(b"=")
         if name == b"--":
             break  # the rest is init's arguments (Documentation/admin-guide/kernel-parameters.rst)
         if name == b"ip" and equals:
             ip = value.decode("ascii", "backslashreplace")
+        elif name == MARKS:
+            marks = True
         elif name.startswith(PREFIX):
             option = _option_name(name)
             values.pop(option, None)
             values[option] = f"--{option}={percent_decode(option, value)}" if equals else f"--{option}"
-    return Parameters(tuple(values.values()), ip)
+    return Parameters(tuple(values.values()), ip, marks=marks)
 
 
 def words(line: bytes) -> list[bytes]:

@@ -8,17 +8,19 @@ import os
 from squib.guest.deadlines import Timed
 from squib.guest.http1 import IDLE, Http1
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 32 * 1024  # at 64 KiB and over, malloc tidies its heap each time one is freed
 
 
 class Connection(Timed):
     """`number` counts from 1. `out` waits to be written; `closing`: the last answer is in it; `lingering`: it is sent.
 
-    `ended`: the client sends no more. `unfinished`: whole requests wait
-    for the next turn. `phase` is the protocol's when its deadline was set; `mask` what epoll watches for.
+    `resting`: nothing was begun, nothing waits, and nothing but a request, its end or its deadline can come of it next.
+
+    `ended`: the client sends no more. `unfinished`: whole requests wait for the next turn. `phase` is the protocol's when its
+    deadline was set; `mask` what epoll watches for.
     """
 
-    __slots__ = ("closing", "ended", "fd", "http", "lingering", "mask", "number", "out", "phase", "unfinished")
+    __slots__ = ("closing", "ended", "fd", "http", "lingering", "mask", "number", "out", "phase", "resting", "unfinished")
 
     def __init__(self, fd: int, number: int, http: Http1, mask: int) -> None:
         super().__init__()
@@ -31,6 +33,7 @@ class Connection(Timed):
         self.closing = False
         self.ended = False
         self.lingering = False
+        self.resting = True
         self.unfinished = False
 
     def read(self) -> bytes | None:

@@ -55,6 +55,12 @@ def health_line(state: str, failures: int, outcome: str) -> str:
     return event_line("health", *fields)
 
 
+def marks_line(moments: list[tuple[str, int]], available_kib: int) -> str:
+    """When each step of the start was reached: names and nanoseconds of the uptime; and the memory that is left."""
+    at_us = ",".join(f"{name}:{at_ns // 1000}" for name, at_ns in sorted(moments, key=lambda moment: moment[1]))
+    return event_line("marks", ("at_us", at_us), ("available_kib", available_kib))
+
+
 def exit_line(status: int, reason: str, cause: str) -> str:
     """The last line; `cause` is how the server ended last."""
     return event_line("exit", ("status", status), ("reason", reason), ("cause", cause))

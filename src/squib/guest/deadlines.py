@@ -22,9 +22,10 @@ class Timed:
 
 
 class Wheel:
-    """`tick_s` is how late a deadline may be noticed."""
+    """`tick_s` is how late a deadline may be noticed; before `next_at` nothing is due."""
 
     def __init__(self, tick_s: float, now: float) -> None:
+        self.next_at = now
         self._tick_s = tick_s
         self._slots: dict[int, dict[Timed, None]] = {}  # a set that keeps its order
         self._next = int(now / tick_s)
@@ -56,6 +57,7 @@ class Wheel:
                     found.append(item)
                 else:
                     self._put(item)
+        self.next_at = self._next * self._tick_s
         return found
 
     def _put(self, item: Timed) -> None:

@@ -16,6 +16,8 @@ _UNRESERVED = _ALPHA + _DIGIT + b"-._~"
 _REG_NAME = _UNRESERVED + _SUB_DELIMS + b"%"
 # RFC 3986, and what browsers send as it is (URL Standard, query percent-encode set): refusing [ ] { | } ^ ` breaks real links.
 TARGET = _UNRESERVED + _SUB_DELIMS + b":@/?%" + b"[]{|}^`"
+# A table that is given whole is quicker than one that is made from a class each time: NUL for what a target may not have.
+_TARGET_OR_NUL = bytes(c if c in TARGET else 0 for c in range(256))
 
 METHODS = {
     name.encode(): name
@@ -47,7 +49,7 @@ def request_line(line: bytes) -> tuple[str, bytes, int]:
     known = METHODS.get(method)
     if known is None and (not method or method.translate(None, TOKEN)):
         raise Refusal(400, "the method is not a token")
-    if target != b"/" and (not target or target.translate(None, TARGET)):
+    if target != b"/" and (not target or 0 in target.translate(_TARGET_OR_NUL)):
         raise Refusal(400, "the request target has a character that it may not have")
     minor = 1 if version == b"HTTP/1.1" else _minor_version(version)
     if known is None:

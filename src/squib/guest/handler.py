@@ -10,7 +10,7 @@ from squib.guest.grammar import FIELD, TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content",
@@ -31,15 +31,30 @@ _BODILESS = frozenset((204, 205, 304))
 
 
 class Request:
-    """A request: `method` as "GET"; `target` as it stood in the request line; `keys` are the appliance's key values by name."""
+    """A request. It cannot be changed: where a client sends the same bytes again, a handler may be given the same one again."""
 
-    __slots__ = ("_fields", "keys", "method", "target")
+    __slots__ = ("_fields", "_keys", "_method", "_target")
 
-    def __init__(self, method: str, target: str, fields: Sequence[tuple[bytes, bytes]], keys: Mapping[str, object]) -> None:
-        self.method = method
-        self.target = target
+    def __init__(self, method: str, target: str, fields: Iterable[tuple[bytes, bytes]], keys: Mapping[str, object]) -> None:
+        self._method = method
+        self._target = target
         self._fields = fields
-        self.keys = keys
+        self._keys = keys
+
+    @property
+    def method(self) -> str:
+        """As "GET"."""
+        return self._method
+
+    @property
+    def target(self) -> str:
+        """As it stood in the request line."""
+        return self._target
+
+    @property
+    def keys(self) -> Mapping[str, object]:
+        """The appliance's key values by name."""
+        return self._keys
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

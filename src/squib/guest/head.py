@@ -1,104 +1,144 @@
 """A request's head: its bytes in, a `Head` or a `Refusal` out (RFC 9112 §§2–6, RFC 9110 §§7, 8.6, 10.1.1).
 
 Two readers must agree. A strict look at the bytes comes first: every line ends in CRLF, no control characters, no folded
-lines, a request line of our own grammar. Then llhttp cuts the header lines. Where either objects, the slow reader goes line
+lines, a request line of our own grammar. Then llhttp reads the header lines. Where either objects, the slow reader goes line
 by line and says what is wrong; it is also the one that looks at a head that comes in pieces, so that an error is answered
 as soon as it is there.
 
 What the fields mean for the message's framing is read here and nowhere else: llhttp's own idea of it (an upgrade ends the
-message, a last coding of `chunked` is enough) is never used.
+message, a last coding of `chunked` is enough) is never used. llhttp calls nothing back: most requests have only a Host that
+matters here, which the bytes tell at once, and the other lines are cut when somebody looks at them.
 """
 
 from __future__ import annotations
 
-from squib.guest.grammar import FIELD, Refusal, field_line, is_host, partial_line, request_line
+from squib.guest.grammar import Refusal, field_line, is_host, partial_line, request_line
 from squib.guest.llhttp import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from squib.guest.limits import Limits
 
 Field = tuple[bytes, bytes]
 
 CHUNKED = -1
+KNOWN_BLOCKS = 256
+KNOWN_BYTES = 2048  # of one request's header lines; longer ones are read anew each time
+_ANY_HOST = b"\r\nHost: x\r\n\r\n"
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _MAX_LENGTH_DIGITS = 18
+# Lower case; NUL for what FIELD (squib.guest.grammar) does not have, CR and LF apart.
+_FOLD = bytes(c + 0x20 if 0x41 <= c <= 0x5A else 0 if c == 0x7F or (c < 0x20 and c not in b"\t\r\n") else c for c in range(256))
 
 
 class Head:
-    """`fields` are (lower-case name, value); `length` is the body's, CHUNKED, or 0; `awaits_continue`: it waits for a 100."""
+    """A good head. `lines` are its header lines and the empty one.
 
-    __slots__ = ("awaits_continue", "fields", "keep_alive", "length", "method", "minor", "target")
+    `length` is the body's, CHUNKED, or 0; `awaits_continue`: the client waits for a 100.
 
-    def __init__(self, method: str, target: bytes, minor: int, fields: list[Field]) -> None:
+    Going through it gives its fields, cut each time: most handlers never look.
+    """
+
+    __slots__ = ("awaits_continue", "keep_alive", "length", "lines", "method", "minor", "target")
+
+    def __init__(self, method: str, target: bytes, minor: int, lines: bytes) -> None:
         self.method = method
         self.target = target
         self.minor = minor
-        self.fields = fields
+        self.lines = lines
         self.length = 0
         self.keep_alive = minor == 1
         self.awaits_continue = False
 
+    def __iter__(self) -> Iterator[Field]:
+        for line in self.lines.splitlines()[:-1]:
+            name, _, value = line.partition(b":")
+            yield name.lower(), value.strip(b" \t")
+
+    @property
+    def fields(self) -> list[Field]:
+        """(lower-case name, value) in the order they came in."""
+        return list(self)
+
 
 class HeadReader:
-    """Reads whole heads, of any number of connections: it keeps nothing from one to the next."""
+    """Reads whole heads, of any number of connections.
+
+    What header lines mean depends on their bytes and the version alone, and a client sends the same ones with each of its
+    requests. So those of the last good heads of HTTP/1.1 that say nothing of the framing but a Host are known by their bytes.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._small = min(limits.request_line_bytes, limits.header_bytes)
-        self._good_host = b"localhost"  # the last one that was found valid; the next is often the same
-        self._fields: list[Field] = []
-        self._framing: list[Field] = []
-        self._parser = HttpRequestParser(self)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """For llhttp: one header line."""
-        name = name.lower()
-        field = name, value.strip(b" \t")
-        self._fields.append(field)
-        if name in _FRAMING:
-            self._framing.append(field)
+        self._good_host = b"\r\nHost: localhost\r\n"  # the last line that was found valid; the next is often the same
+        self._parser = HttpRequestParser(None)
+        self._known: dict[bytes, bytes] = {}
 
     def read(self, head: bytes) -> Head:
         """The head in `head`, which goes up to and including its empty line. Raises Refusal."""
-        line_end = head.find(b"\r\n")
+        line, _, lines = head.partition(b"\r\n")
+        known = self._known.get(lines)
+        if known is not None and len(line) <= self._limits.request_line_bytes:
+            method, target, minor = request_line(line)
+            if minor:
+                try:
+                    self._parser.feed_data(line + _ANY_HOST)
+                    return Head(method, target, 1, known)
+                except HttpParserError:  # also at HTTP/1.2 and on
+                    self._parser = HttpRequestParser(None)
+        return self._read_all(head, line, lines)
+
+    def _read_all(self, head: bytes, line: bytes, lines: bytes) -> Head:
+        folded = head.translate(_FOLD)
+        cut = head.splitlines()  # at a CR and at an LF, too: there is one for each CRLF only where each is of a pair
         ends = head.count(b"\r\n")
         if (
-            (len(head) > self._small and self._is_too_long(head, line_end))
+            (len(head) > self._small and self._is_too_long(head, len(line)))
             or ends - 2 > self._limits.header_fields
-            or head.translate(None, FIELD) != b"\r\n" * ends  # else each CR and each LF is one of a pair
+            or len(cut) != ends
+            or 0 in folded
         ):
             self.check_lines(head[:-2], 0, 0)
             raise Refusal(400, "the request is malformed")
-        method, target, minor = request_line(head[:line_end])
-        fields: list[Field] = []
-        framing: list[Field] = []
-        self._fields, self._framing = fields, framing
-        if head[line_end - 1] not in b"01":  # HTTP/1.2 and on, which llhttp does not take
-            head = head[: line_end - 1] + b"1" + head[line_end:]
-        agreed = True
-        try:
-            self._parser.feed_data(head)
-        except HttpParserUpgrade:  # no objection
-            self._parser = HttpRequestParser(self)
-        except HttpParserError:
-            self._parser = HttpRequestParser(self)
-            agreed = False
+        method, target, minor = request_line(line)
+        agreed = self._llhttp_agrees(head, len(line))
         if not agreed:
-            fields[:] = [field_line(line) for line in head[line_end + 2 : -4].split(b"\r\n")]
-            framing[:] = [field for field in fields if field[0] in _FRAMING]
-        read = Head(method, target, minor, fields)
-        if minor == 1 and len(framing) == 1 and framing[0][0] == b"host":  # most requests
-            host = framing[0][1]
-            if host != self._good_host:
-                _check_hosts(read, [host])
-                self._good_host = host
-        else:
-            self._parser = HttpRequestParser(self)  # the old one may wait for a body, or for nothing more
-            _understand(read, framing, self._limits.body_bytes)
+            for one in cut[1:-1]:
+                field_line(one)
+        read = Head(method, target, minor, lines)
+        if minor == 0 or not _has_only_a_host(folded):
+            self._parser = HttpRequestParser(None)  # the old one may wait for a body, or for nothing more
+            _understand(read, [field for field in read if field[0] in _FRAMING], self._limits.body_bytes)
+        elif agreed:
+            self._check_the_host(read, head, cut)
+            if len(lines) <= KNOWN_BYTES:
+                if len(self._known) >= KNOWN_BLOCKS:
+                    self._known.clear()  # those in use are soon back; to keep an order would cost more
+                self._known[lines] = lines
         if not agreed:
             raise Refusal(400, "the request is malformed")
         return read
+
+    def _check_the_host(self, read: Head, head: bytes, cut: list[bytes]) -> None:
+        if head.find(self._good_host) < 0:
+            host = next(line for line in cut if line[:5].lower() == b"host:")
+            _check_hosts(read, [host[5:].strip(b" \t")])
+            self._good_host = b"\r\n%s\r\n" % host
+
+    def _llhttp_agrees(self, head: bytes, line_end: int) -> bool:
+        if head[line_end - 1] not in b"01":  # HTTP/1.2 and on, which llhttp does not take
+            head = head[: line_end - 1] + b"1" + head[line_end:]
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:  # no objection
+            self._parser = HttpRequestParser(None)
+        except HttpParserError:
+            self._parser = HttpRequestParser(None)
+            return False
+        return True
 
     def _is_too_long(self, head: bytes, line_end: int) -> bool:
         limits = self._limits
@@ -140,6 +180,20 @@ class HeadReader:
         if rest[:1] in (b" ", b"\t"):
             raise Refusal(400, "a line begins with white space")
         partial_line(rest)
+
+
+def _has_only_a_host(folded: bytes) -> bool:
+    """Whether nothing but one Host says anything of the framing, in a head in lower case; false where it is not so plain.
+
+    A line begins wherever a CRLF is, and its name is right behind it. find, since `in` tries its left side as a number first.
+    """
+    if folded.count(b"\r\nhost:") != 1 or folded.find(b"\r\ntransfer-encoding:") >= 0 or folded.find(b"\r\nexpect:") >= 0:
+        return False
+    if folded.find(b"\r\ncon") < 0:
+        return True
+    if folded.find(b"\r\ncontent-length:") >= 0:
+        return False
+    return folded.count(b"\r\nconnection:") == folded.count(b"\r\nconnection: keep-alive\r\n")
 
 
 def _understand(head: Head, framing: list[Field], body_bytes: int) -> None:

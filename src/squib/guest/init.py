@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # see server_process
 import errno
+import gc
 import os
 import sys
 
@@ -21,6 +22,7 @@ from squib.guest import (
     libc,
     links,
     listeners,
+    marks,
     mounts,
     netconf,
     options,
@@ -46,23 +48,28 @@ _KNOWN = (netconf.NetworkProblem, listeners.ListenError)
 
 
 class Progress:
-    """What PID 1 is doing, for the message if it fails."""
+    """What PID 1 is doing, for the message if it fails; and when it had done what, for those who ask."""
 
-    __slots__ = ("step",)
+    __slots__ = ("marks", "step")
 
     def __init__(self) -> None:
         self.step = "start"
+        self.marks = marks.Marks()
 
 
-def main(*, cmdline_path: str = CMDLINE_PATH, spec_path: str = spec.SPEC_PATH) -> None:
-    """Does all that PID 1 does; ends the machine and does not return."""
+def main(begun_ns: int | None = None, *, cmdline_path: str = CMDLINE_PATH, spec_path: str = spec.SPEC_PATH) -> None:
+    """Does all that PID 1 does; ends the machine and does not return. `begun_ns`: when the interpreter was up (uptime)."""
     if os.getpid() != 1:
         sys.stderr.write("squib: this is the first process of an appliance, and refuses to run as any other\n")
         sys.exit(supervisor.FAILED.status)
+    gc.disable()  # nothing made up to the loop is garbage
     watch.block_signals()
     console.open_standard_descriptors()
     out = console.Console(2)
     progress = Progress()
+    if begun_ns is not None:
+        progress.marks.mark("python", begun_ns)
+    progress.marks.mark("init")
     ending = supervisor.FAILED
     try:
         out.write(console.boot_line())
@@ -80,6 +87,7 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     """Takes the machine from the kernel's hand to the point where the server can be started."""
     progress.step = "mounting the file-systems"
     mounts.mount_all()
+    progress.marks.mark("mounted")
     progress.step = "taking over Ctrl-Alt-Del"
     _take_over_ctrl_alt_del()
     progress.step = f"reading {spec_path}"
@@ -88,16 +96,30 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     parameters = cmdline.parse(_read(cmdline_path))
     progress.step = "setting up the network"
     _set_up_network(parameters.ip, appliance.name)
+    progress.marks.mark("network")
     progress.step = "reading the options"
     chosen = options.parse(appliance, parameters.argv, {}, appliance.name)
     if chosen.help is not None:
         raise cmdline.ParameterProblem("kernel parameter squib.help: help is for people; run the server program for it")
     progress.step = "opening the listeners"
     sockets = listeners.open_listeners(chosen)
+    progress.marks.mark("listening")
     progress.step = "running the server"
     rules = supervisor.Rules(appliance.restart, appliance.health)
     addresses = [listeners.describe(sock) for sock in sockets]
-    return watch.Watch(out, rules, _spawner(appliance, chosen, sockets), _checker(sockets[0]), addresses)
+    _keep_all()
+    tell = progress.marks if parameters.marks else None
+    return watch.Watch(out, rules, _spawner(appliance, chosen, sockets), _checker(sockets[0]), addresses, tell=tell)
+
+
+def _keep_all() -> None:
+    """Garbage is collected from here on, but never among what is there now.
+
+    To look at it would be to write into it (Modules/gcmodule.c, update_refs): in a forked process every page that holds an
+    object would be copied.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def _set_up_network(ip: str | None, name: str) -> None:
@@ -114,10 +136,20 @@ def _spawner(
 ) -> Callable[[], server_process.ServerProcess]:
     """A function that starts a server process on `sockets`, which stay open here: what connects meanwhile waits in them."""
 
-    def program(on_ready: Callable[[], None]) -> int:
+    def program(on_ready: Callable[[bytes], None]) -> int:
+        gc.disable()  # up to the loop, as above
+        reached = marks.Marks()
+        reached.mark("server")
         from squib.guest import serve
 
-        return serve.run_server(appliance, chosen, sockets, on_ready)
+        reached.mark("imported")
+
+        def in_the_loop() -> None:
+            reached.mark("loop")
+            _keep_all()
+            on_ready(reached.to_record())
+
+        return serve.run_server(appliance, chosen, sockets, in_the_loop)
 
     keep_fds = tuple(sock.fileno() for sock in sockets)
     return lambda: server_process.start(program, keep_fds)

@@ -82,15 +82,19 @@ class Sink:
 
 
 class Log:
-    """One source's lines. `info` and `debug` say whether such lines are wanted, for those who would make many."""
+    """One source's lines. `info` and `debug` say whether such lines are wanted, for those who would make many.
 
-    __slots__ = ("_level", "_sink", "_wall", "debug", "info", "source")
+    `add_raw` logs a line that was made from `prefix`, with its end.
+    """
+
+    __slots__ = ("_level", "_sink", "_wall", "add_raw", "debug", "info", "source")
 
     def __init__(self, source: str, level: int, sink: Sink, wall: Callable[[], float]) -> None:
         self.source = source
         self._level = level
         self._sink = sink
         self._wall = wall
+        self.add_raw = sink.add
         self.info = level >= INFO
         self.debug = level >= DEBUG
 
@@ -112,10 +116,6 @@ class Log:
     def prefix(self, second: int) -> bytes:
         """What stands before an info line's text at `second` of Unix time."""
         return _prefix(second, INFO, self.source).encode()
-
-    def add_raw(self, line: bytes) -> None:
-        """Logs a line that was made from `prefix`, with its end."""
-        self._sink.add(line)
 
 
 class Logs:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Callable, Mapping, Sequence
 
+    from squib.guest.answering import Answer
     from squib.guest.logs import Log
     from squib.guest.options import Options
-    from squib.guest.server import Answer
     from squib.guest.spec import Spec
 
 EXIT_USAGE = 64

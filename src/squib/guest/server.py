@@ -4,20 +4,24 @@ Its rules: no client makes another wait (at most one read, one batch of requests
 client can make it keep is bounded (nothing is read from a client whose answers are not taken); every wait has a deadline.
 epoll is level-triggered: what a turn leaves unread comes up in the next turn, so that the bound on a turn costs no
 bookkeeping, and a connection is changed in epoll only when it has to wait for its client to read.
+
+Most of what comes is one whole request of a client that has nothing else to be answered. `_serve` does that from the read to
+the write with no call between but the handler's; all else goes the long way, through the connection's `Http1`, which finds
+what it would have found without the short one (docs/decisions/0012-the-usual-request.md).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import time
 
 from squib.guest import answers, http1
-from squib.guest.connection import Connection
+from squib.guest.answering import Answering
+from squib.guest.connection import READ_BYTES, Connection
 from squib.guest.deadlines import Wheel
+from squib.guest.door import Door
 from squib.guest.grammar import Refusal
-from squib.guest.handler import Request, Response
 from squib.guest.head import Head, HeadReader
 from squib.guest.http1 import Http1
 
@@ -26,17 +30,12 @@ if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Callable, Mapping, Sequence
 
+    from squib.guest.answering import Answer
     from squib.guest.limits import Limits
     from squib.guest.logs import Logs
 
-    Answer = Callable[[Request], Response]
-
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
-_ACCEPTS_A_TURN = 64
 _READS_A_LAST_TURN = 16
-_PAUSE_S = 0.5  # how long no connection is accepted when there is no descriptor or memory for it
-_NO_RESPONSE = Response(b"")  # no handler gives this very one
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Server:
@@ -52,29 +51,21 @@ class Server:
         logs: Logs,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._answer = answer
-        self._keys = keys
         self._limits = limits
         self._logs = logs
         self._log = logs.source("http")
         self._wall = wall
-        self._second = -1
-        self._date = b""
-        self._log_prefix = b""
         self._now = time.monotonic()
         self._idle_by = self._now + limits.idle_s
         self._wheel = Wheel(limits.tick_s, self._now)
         self._reader = HeadReader(limits)
+        self._answering = Answering(answer, keys, self._reader, self._log)
         self._epoll = select.epoll()
         self._wake_read, self.wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._door = Door(listeners, self._epoll, self._log)
         self._connections: dict[int, Connection] = {}
-        self._response = _NO_RESPONSE  # the last one that a handler gave, and
-        self._encoded = b""  # its bytes to most requests, with the date of this second
         self._unfinished: list[Connection] = []
         self._count = 0
-        self._accepting = False
-        self._paused_until = 0.0
         self._stops = 0  # changes between any two bytecodes
         self._stopping = False  # changes between two turns
         self._stop_by = 0.0
@@ -90,7 +81,7 @@ class Server:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serves until it is asked to stop and has finished, or may wait no longer. Calls `on_ready` right before its loop."""
         self._epoll.register(self._wake_read, _IN)
-        self._accept_again()
+        self._door.open()
         on_ready()
         try:
             while self._stops == 0:
@@ -108,95 +99,101 @@ class Server:
         events = self._epoll.poll(self._timeout())
         self._now = time.monotonic()
         self._idle_by = self._now + self._limits.idle_s
-        second = int(self._wall())
-        if second != self._second:
-            self._second = second
-            self._date = answers.date_line(second)
-            self._response = _NO_RESPONSE
-            self._log_prefix = self._log.prefix(second) + b"responding to "
+        self._answering.set_second(int(self._wall()))
         if self._unfinished:
             unfinished, self._unfinished = self._unfinished, []
             for connection in unfinished:
                 connection.unfinished = False
                 if connection.fd >= 0:
                     self._process(connection)
-        connections = self._connections
-        for fd, mask in events:
-            connection_or_none = connections.get(fd)
-            if connection_or_none is None:
-                self._other_event(fd)
-            elif connection_or_none.out:
-                self._writable(connection_or_none, mask)
-            elif not connection_or_none.unfinished:  # else its next requests are here already, and come first
-                self._readable(connection_or_none)
-        self._expire()
+        self._serve(events)
+        if self._now >= self._wheel.next_at:
+            self._expire()
         self._logs.flush()
 
     def _timeout(self) -> float:
         if self._unfinished:
             return 0
-        return self._limits.tick_s if self._connections or not self._accepting else -1
+        return self._limits.tick_s if self._connections or not self._door.is_open else -1
 
-    def _other_event(self, fd: int) -> None:
-        if fd == self._wake_read:
-            os.read(fd, 64)
-        elif fd in self._listeners and self._accepting:
-            self._accept(self._listeners[fd])
-
-    # Accepting
-
-    def _accept(self, listener: socket) -> bool:
-        """Whether more may wait."""
-        for _ in range(_ACCEPTS_A_TURN):
-            if len(self._connections) >= self._limits.connections:
-                self._stop_accepting()
-                return False
+    def _serve(self, events: Sequence[tuple[int, int]]) -> None:  # noqa: C901, PLR0912 - a call costs
+        """Does what each of a turn's events asks for; the usual kind of request here and at once."""
+        asked = self._answering
+        connections, known, answer, idle_by = self._connections, asked.known, asked.answer, self._idle_by
+        read, write = os.read, os.write
+        log = self._log.add_raw if self._log.info else None
+        response, encoded = asked.response, asked.encoded
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is None or not connection.resting:
+                self._other_event(fd, mask, connection)
+                continue
             try:
-                # What socket.accept is made of, without its imports; typeshed does not list it.
-                fd, _address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+                data = read(fd, READ_BYTES)
             except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause(error)
-                    return False
-                continue  # this one client is gone (accept(2): ECONNABORTED, EPROTO …)
-            os.set_blocking(fd, False)
+                continue
+            except OSError:
+                data = b""
+            request = known.get(data) or asked.usual(data)
+            if request is None:
+                self._received(connection, data)
+                continue
+            try:
+                given = answer(request)
+            except BaseException as error:  # noqa: BLE001 - the appliance's own code: whatever it raises, the server goes on
+                given = asked.failed(request, error)
+            if given is not response:
+                encoded = asked.encode(request, given)
+                response = asked.response
+            if log is not None:
+                log(b"%s%d\n" % (asked.log_prefix, connection.number))
+            try:
+                sent = write(fd, encoded)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._close(connection)
+                continue
+            if sent < len(encoded):
+                self._stalled(connection, encoded[sent:])
+            elif connection.looked_at <= idle_by:
+                connection.deadline = idle_by  # what Wheel.set would do
+            else:
+                self._wheel.set(connection, idle_by)
+
+    def _other_event(self, fd: int, mask: int, connection: Connection | None) -> None:
+        if connection is None:
+            if fd == self._wake_read:
+                os.read(fd, 64)
+            elif self._door.is_open and fd in self._door.listeners:  # else it was closed in this turn
+                self._accept(fd)
+        elif connection.out:
+            self._writable(connection, mask)
+        elif not connection.unfinished:  # else its next requests are here already, and come first
+            data = connection.read()
+            if data is not None:
+                self._received(connection, data)
+
+    def _accept(self, listener_fd: int) -> bool:
+        """Whether more may wait."""
+        fds, more = self._door.accept(listener_fd, self._limits.connections - len(self._connections), self._now)
+        for fd in fds:
             self._count += 1
             connection = Connection(fd, self._count, Http1(self._reader, self._limits), _IN)
             self._connections[fd] = connection
             self._epoll.register(fd, _IN)
             self._wheel.set(connection, self._now + self._limits.head_s)
-        return True
-
-    def _pause(self, error: OSError) -> None:
-        """A listener that cannot be accepted from stays readable: watching it would spin."""
-        self._stop_accepting()
-        self._paused_until = self._now + _PAUSE_S
-        self._log.warning(f"accepting no connections for a moment: {error.strerror}")
-
-    def _stop_accepting(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for fd in self._listeners:
-                self._epoll.unregister(fd)
-
-    def _accept_again(self) -> None:
-        if not self._accepting:
-            self._accepting = True
-            for fd in self._listeners:
-                self._epoll.register(fd, _IN)
+        return more
 
     # One connection
 
-    def _readable(self, connection: Connection) -> None:
-        data = connection.read()
+    def _received(self, connection: Connection, data: bytes) -> None:
+        """b"" is the end of what the client sends."""
+        connection.resting = False
         if data:
             if not connection.lingering:
                 connection.http.feed(data)
                 self._process(connection)
-            return
-        if data is None:
             return
         connection.ended = True
         refusal = None if connection.lingering else connection.http.end()
@@ -216,9 +213,6 @@ class Server:
         event = http.next()
         if event is None:
             self._wait(connection)
-            return
-        if isinstance(event, Head) and http.phase == http1.IDLE:  # most requests have nothing behind them
-            self._send_all(connection, self._respond(connection, event, keep_alive=True))
             return
         out = self._out_for(connection, event, keep_alive=True)
         pieces, size = [out], len(out)
@@ -265,60 +259,22 @@ class Server:
 
     def _out_for(self, connection: Connection, event: http1.Event, *, keep_alive: bool) -> bytes:
         if isinstance(event, Head):
-            return self._respond(connection, event, keep_alive=keep_alive and event.keep_alive)
+            keep_alive = keep_alive and event.keep_alive
+            connection.closing = connection.closing or not keep_alive
+            return self._answering.respond(event, connection.number, keep_alive=keep_alive)
         if isinstance(event, Refusal):
             return self._refuse(connection, event)
         return answers.CONTINUE
 
-    def _respond(self, connection: Connection, head: Head, *, keep_alive: bool) -> bytes:
-        request = Request(head.method, head.target.decode("ascii"), head.fields, self._keys)
-        try:
-            response = self._answer(request)
-            if response is not self._response and not isinstance(response, Response):
-                raise TypeError(f"the handler gave {type(response).__name__}, not a Response")  # noqa: TRY301 - one way to fail
-        except BaseException as error:  # noqa: BLE001 - the appliance's own code: whatever it raises, the server goes on
-            self._log_failure(request, error)
-            response = answers.INTERNAL_ERROR
-        if self._log.info:
-            self._log.add_raw(b"%s%d\n" % (self._log_prefix, connection.number))
-        if not keep_alive:
-            connection.closing = True
-        elif head.minor == 1 and head.method != "HEAD":
-            if response is not self._response:
-                self._response = response  # it cannot change
-                self._encoded = answers.answer(head, response, self._date, keep_alive=True)
-            return self._encoded
-        return answers.answer(head, response, self._date, keep_alive=keep_alive)
-
-    def _log_failure(self, request: Request, error: BaseException) -> None:
-        self._log.error(f"{request.method} {request.target}: {type(error).__name__}: {error}".replace("\n", " "))
-        if self._log.debug:
-            import traceback
-
-            for line in traceback.format_exception(error):
-                self._log.add(4, line)
-
     def _refuse(self, connection: Connection, refusal: Refusal) -> bytes:
         connection.closing = True
-        if self._log.debug:
-            self._log.add(4, f"refusing {connection.number}: {refusal.status}: {refusal}")
-        return answers.refusal(refusal, self._date)
+        return self._answering.refuse(refusal, connection.number)
 
     def _send(self, connection: Connection, data: bytes) -> None:
         if connection.write(data):
             self._after_write(connection)
         else:
             self._close(connection)
-
-    def _send_all(self, connection: Connection, data: bytes) -> None:
-        """`_send` where the client has nothing more to be answered."""
-        if not connection.write(data):
-            self._close(connection)
-        elif connection.out:
-            self._after_write(connection)
-        else:
-            connection.phase = http1.IDLE
-            self._wait_for_a_request(connection)
 
     def _writable(self, connection: Connection, mask: int) -> None:
         if mask & (select.EPOLLERR | select.EPOLLHUP) or not connection.write(connection.out):
@@ -327,6 +283,12 @@ class Server:
         self._after_write(connection)
         if not connection.out:
             self._process(connection)
+
+    def _stalled(self, connection: Connection, rest: bytes) -> None:
+        """The client of a usual request does not take its answer."""
+        connection.resting = False
+        connection.out = rest
+        self._after_write(connection)
 
     def _after_write(self, connection: Connection) -> None:
         if connection.out:
@@ -359,6 +321,7 @@ class Server:
         connection.phase = phase
 
     def _wait_for_a_request(self, connection: Connection) -> None:
+        connection.resting = not self._stopping
         if connection.looked_at <= self._idle_by:
             connection.deadline = self._idle_by  # what Wheel.set would do
         else:
@@ -375,8 +338,8 @@ class Server:
         self._wheel.forget(connection)
         os.close(connection.fd)
         connection.fd = -1  # the next client may have the number
-        if not self._accepting and not self._stopping:
-            self._accept_again()
+        if not self._stopping:
+            self._door.open()
 
     # Time
 
@@ -384,12 +347,11 @@ class Server:
         for connection in self._wheel.due(self._now):
             if isinstance(connection, Connection):
                 self._time_out(connection)
-        if self._accepting or self._stopping or self._now < self._paused_until:
-            return
-        if len(self._connections) < self._limits.connections:
-            self._accept_again()
+        if not self._stopping and len(self._connections) < self._limits.connections:
+            self._door.open_again(self._now)
 
     def _time_out(self, connection: Connection) -> None:
+        connection.resting = False
         refusal = None if connection.out or connection.lingering else connection.http.time_out()
         if refusal is None:
             self._close(connection)
@@ -400,23 +362,20 @@ class Server:
 
     def _begin_stop(self) -> None:
         self._stop_by = self._now + self._limits.stop_s
-        for listener in self._listeners.values():
-            while self._accepting and self._accept(listener):
+        for fd in self._door.listeners:
+            while self._door.is_open and self._accept(fd):
                 pass  # closing a listener resets who waits in its backlog
         self._stopping = True
-        self._stop_accepting()
-        for listener in self._listeners.values():
-            listener.close()
-        self._listeners.clear()
+        self._door.close()
         for connection in list(self._connections.values()):
+            connection.resting = False
             self._process(connection)  # answers what has come in since this turn's events, and closes what is idle
         self._logs.flush()
 
     def _close_all(self) -> None:
         for connection in list(self._connections.values()):
             self._close(connection)
-        for listener in self._listeners.values():
-            listener.close()
+        self._door.close()
         self._epoll.close()
         os.close(self._wake_read)
         os.close(self.wake_fd)

@@ -12,14 +12,14 @@ import atexit
 import os
 import sys
 
-from squib.guest import privileges
+from squib.guest import marks, privileges
 
 TYPE_CHECKING = False  # typing's own is not worth importing typing for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # run(on_ready) -> exit status
-    Program = Callable[[Callable[[], None]], int]
+    # run(on_ready) -> exit status; on_ready(a record of marks)
+    Program = Callable[[Callable[[bytes], None]], int]
 
 EXIT_CRASHED = 70
 _READY = b"1"
@@ -27,25 +27,31 @@ _CONSOLE_FD = 2
 
 
 class ServerProcess:
-    """A started server: its `pid`, and `ready_fd`, which is readable when the server is ready or gone."""
+    """A started server: its `pid`, and `ready_fd`, which is readable when the server is ready or gone.
 
-    __slots__ = ("pid", "ready_fd")
+    `marks`: the record of its marks (`Marks.to_record`), once it is ready; it is not to be trusted.
+    """
+
+    __slots__ = ("marks", "pid", "ready_fd")
 
     def __init__(self, pid: int, ready_fd: int) -> None:
         self.pid = pid
         self.ready_fd = ready_fd
+        self.marks = b""
 
     def read_ready(self) -> bool:
         """Whether the server said that it is ready, once `ready_fd` is readable; closes it."""
         try:
-            return os.read(self.ready_fd, len(_READY)) == _READY
+            said = os.read(self.ready_fd, len(_READY) + marks.SERVER_RECORD_BYTES)
+            self.marks = said[len(_READY) :]
+            return said.startswith(_READY)
         finally:
             os.close(self.ready_fd)
 
 
 def start(program: Program, keep_fds: tuple[int, ...]) -> ServerProcess:
     """Forks a server; of PID 1's descriptors it keeps `keep_fds` and the console."""
-    return ServerProcess(*fork(lambda ready_fd: program(lambda: _say_ready(ready_fd)), keep_fds))
+    return ServerProcess(*fork(lambda ready_fd: program(lambda record: _say_ready(ready_fd, record)), keep_fds))
 
 
 def fork(run: Callable[[int], int], keep_fds: tuple[int, ...]) -> tuple[int, int]:
@@ -85,8 +91,8 @@ def _run(run: Callable[[int], int], report_fd: int, keep_fds: tuple[int, ...]) -
         os._exit(status & 0xFF)
 
 
-def _say_ready(ready_fd: int) -> None:
-    os.write(ready_fd, _READY)
+def _say_ready(ready_fd: int, record: bytes) -> None:
+    os.write(ready_fd, _READY + record)
     os.close(ready_fd)
 
 

@@ -13,6 +13,7 @@ import select
 import struct
 
 from squib.guest import console, libc, supervisor
+from squib.guest.marks import now_ns
 from squib.guest.supervisor import (
     AnnounceHealth,
     AnnounceReady,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from squib.guest.console import Console
     from squib.guest.health import HealthProcess
+    from squib.guest.marks import Marks
     from squib.guest.server_process import ServerProcess
     from squib.guest.spec import Health
 
@@ -49,7 +51,10 @@ def block_signals() -> None:
 
 
 class Watch:
-    """PID 1's loop. `spawn` starts a server, `check` a health process; `addresses` are what the readiness line shows."""
+    """PID 1's loop. `spawn` starts a server, `check` a health process; `addresses` are what the readiness line shows.
+
+    `tell`: the marks of the start, told behind the first readiness line; None where nobody asked.
+    """
 
     def __init__(
         self,
@@ -58,12 +63,15 @@ class Watch:
         spawn: Callable[[], ServerProcess],
         check: Callable[[Health], HealthProcess],
         addresses: list[str],
+        *,
+        tell: Marks | None = None,
     ) -> None:
         self._out = out
         self._rules = rules
         self._spawn = spawn
         self._check = check
         self._addresses = addresses
+        self._tell = tell
         self._server: ServerProcess | None = None
         self._checks: HealthProcess | None = None
         self._awaits_ready = False
@@ -109,7 +117,10 @@ class Watch:
 
     def _took_ready(self, server: ServerProcess) -> bool:
         self._forget_ready_fd(server)
-        return server.read_ready()
+        ready = server.read_ready()
+        if self._tell is not None:
+            self._tell.add_record(server.marks)
+        return ready
 
     def _forget_ready_fd(self, server: ServerProcess) -> None:
         self._poll.unregister(server.ready_fd)
@@ -164,7 +175,7 @@ class Watch:
         elif isinstance(action, StopChecks):
             self._end_checks()
         elif isinstance(action, AnnounceReady):
-            self._out.write(console.ready_line(self._addresses))
+            self._announce_ready()
         elif isinstance(action, AnnounceHealth):
             self._out.write(console.health_line(action.state, action.failures, action.outcome))
         elif isinstance(action, AnnounceRestart):
@@ -173,6 +184,14 @@ class Watch:
             os.kill(self._server.pid, _signal.SIGTERM)
         elif self._server is not None and isinstance(action, Kill):
             _kill_group(self._server.pid)
+
+    def _announce_ready(self) -> None:
+        at_ns = now_ns()
+        self._out.write(console.ready_line(self._addresses))
+        told, self._tell = self._tell, None
+        if told is not None:
+            told.mark("ready", at_ns)
+            _tell_marks(self._out, told)
 
     def _start_server(self) -> None:
         self._out.share()
@@ -199,6 +218,12 @@ class Watch:
         self._poll.unregister(checks.report_fd)
         os.close(checks.report_fd)
         self._checks = None
+
+
+def _tell_marks(out: Console, marks: Marks) -> None:
+    from squib.guest import kernel_log
+
+    out.write(console.marks_line([*kernel_log.moments(), *marks.moments], kernel_log.available_kib()))
 
 
 def _cause(status: int) -> Died:

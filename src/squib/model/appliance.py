@@ -9,6 +9,7 @@ from pathlib import Path
 __all__ = [
     "RESERVED_KEY_NAMES",
     "Appliance",
+    "BudgetSettings",
     "HealthSettings",
     "ImageSettings",
     "Key",
@@ -27,8 +28,8 @@ RESERVED_KEY_NAMES = frozenset(
         # the server program's own options (squib.guest.options)
         "help", "ips", "l", "logs", "socket",
         # options of `squib run`
-        "accel", "detach", "dry-run", "json", "kernel", "memory", "modules", "name", "publish",
-        "quiet", "show", "timeout", "vcpus", "verbose", "version", "vmm",
+        "accel", "detach", "dry-run", "ip", "json", "kernel", "memory", "modules", "name", "network", "publish",
+        "quiet", "show", "tap", "timeout", "vcpus", "verbose", "version", "vmm",
     }
 )  # fmt: skip
 """A key may not bear a name that squib's own options have (behaviour of the command line: no option means two things)."""
@@ -105,6 +106,15 @@ class RestartSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """The most that `squib boot-report` lets pass (docs/boot-report.md); None: it may be anything."""
+
+    boot_ms: int | None = None
+    rootfs_mib: int | None = None
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Appliance:
     """`serve` is `MODULE:FUNCTION`, found in `folder` first; `folder` is absolute; `health` None: the server is not checked."""
 
@@ -118,6 +128,7 @@ class Appliance:
     image: ImageSettings = field(default_factory=ImageSettings)
     restart: RestartSettings = field(default_factory=RestartSettings)
     health: HealthSettings | None = None
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
     @property
     def module(self) -> str:

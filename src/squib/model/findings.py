@@ -11,9 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 
 __all__ = [
+    "BillLibraryFound",
     "DatabaseFound",
     "DeviceFound",
+    "FirecrackerFound",
     "FolderFound",
+    "KernelBuildFound",
     "KernelFound",
     "KvmFound",
     "Level",
@@ -25,6 +28,7 @@ __all__ = [
     "QemuFound",
     "Row",
     "SystemFound",
+    "TunedFound",
     "Unlooked",
     "User",
 ]
@@ -40,12 +44,16 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the report; `remedy` is a command to paste, or a sentence where no command does it."""
+    """One line of the report; `remedy` is a command to paste, or a sentence where no command does it.
+
+    `unseen`: it could not be looked at, and `found` says why.
+    """
 
     name: str
     level: Level
     found: str
     remedy: str = ""
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,15 @@ class QemuFound:
 
 
 @dataclass(frozen=True, slots=True)
+class FirecrackerFound:
+    """`fetched`: squib did; `digest_from`: where the digest that it has was taken from, empty where squib does not know it."""
+
+    program: ProgramFound
+    fetched: bool
+    digest_from: str
+
+
+@dataclass(frozen=True, slots=True)
 class KernelFound:
     """`release` and `source` of the cached guest kernel, empty where none is; `offered`: the package that apt would fetch.
 
@@ -124,6 +141,38 @@ class KernelFound:
     offered: str
     lists: bool
     apt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TunedFound:
+    """`release` of the tuned kernel that `--kernel tuned` takes, empty where none is."""
+
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBuildFound:
+    """`lacking`: the system's packages that compile a kernel and are not here."""
+
+    lacking: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BillLibraryFound:
+    """What writes bills of materials, and the command that installs it."""
+
+    package: PackageFound
+    install: str
+
+
+@dataclass(frozen=True, slots=True)
+class JailerFound:
+    """What root's Firecrackers are jailed with: `limits` is where cgroup v2 is mounted with all `controllers`, if it is."""
+
+    firecracker: Path | None
+    jailer: Path | None
+    limits: Path | None
+    controllers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,37 @@
-"""What `squib build` leaves: four files and what their manifest says of them."""
+"""What `squib build` leaves: three files or four, and what their manifest says of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from squib.model.appliance import Appliance
 
-__all__ = ["INITRD", "MANIFEST", "ROOTFS", "VMLINUX", "Artifact", "FileRecord", "InputRecord", "KernelRecord", "Manifest"]
+__all__ = [
+    "INITRD",
+    "MANIFEST",
+    "ROOTFS",
+    "VMLINUX",
+    "Artifact",
+    "FileRecord",
+    "InputRecord",
+    "KernelRecord",
+    "Manifest",
+    "Target",
+]
 
 ROOTFS = "rootfs.ext4"
 INITRD = "initrd.img"
 VMLINUX = "vmlinux"
 MANIFEST = "manifest.json"
+
+
+class Target(Enum):
+    """What a tree is made for: a machine boots it with squib's PID 1, a container engine starts /bin/server in it."""
+
+    MACHINE = "machine"
+    CONTAINER = "container"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +56,8 @@ class InputRecord:
 class KernelRecord:
     """`release` as `uname -r` says; `source` for people; `load_mib`: end of the loaded kernel in guest memory, at its start.
 
-    That is 16 MiB load address + init_size; with less than it and the initrd, no boot is tried.
+    That is its load address and what it claims from there on (a bzImage's init_size, a vmlinux's segments); with less than it
+    and the initrd, no boot is tried.
     """
 
     release: str
@@ -59,7 +79,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A folder with the four files, and what its manifest says."""
+    """A folder with the files, and what its manifest says."""
 
     folder: Path
     manifest: Manifest
@@ -70,9 +90,9 @@ class Artifact:
         return self.folder / ROOTFS
 
     @property
-    def initrd(self) -> Path:
-        """The initial RAM file-system."""
-        return self.folder / INITRD
+    def initrd(self) -> Path | None:
+        """The initial RAM file-system; None where the kernel finds the disk by itself."""
+        return self.folder / INITRD if any(file.name == INITRD for file in self.manifest.files) else None
 
     @property
     def vmlinux(self) -> Path:

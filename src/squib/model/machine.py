@@ -6,8 +6,29 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["Accel", "AccelChoice", "Drive", "EndedBy", "MachineConfig", "PortForward", "UserNetwork", "VmState"]
+from squib.model.jail import Jail
+from squib.model.network import Tap
+
+if TYPE_CHECKING:
+    from squib.model.namespace_network import NamespaceNetwork
+
+__all__ = [
+    "Accel",
+    "Drive",
+    "EndedBy",
+    "Interface",
+    "MachineConfig",
+    "Mmds",
+    "PortForward",
+    "UserNetwork",
+    "VmState",
+    "VmmChoice",
+    "VmmKind",
+    "VmmLog",
+    "Vsock",
+]
 
 
 class Accel(StrEnum):
@@ -17,12 +38,20 @@ class Accel(StrEnum):
     TCG = "tcg"
 
 
+class VmmKind(StrEnum):
+    """The virtual machine monitors that squib drives."""
+
+    QEMU = "qemu"
+    FIRECRACKER = "firecracker"
+
+
 @dataclass(frozen=True, slots=True)
-class AccelChoice:
+class VmmChoice:
     """What to run with, and why, as one sentence for people."""
 
     accel: Accel
     reason: str
+    vmm: VmmKind = VmmKind.QEMU
 
 
 class VmState(StrEnum):
@@ -33,6 +62,11 @@ class VmState(StrEnum):
     STOPPING = "stopping"
     EXITED = "exited"
     FAILED = "failed"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self in {VmState.EXITED, VmState.FAILED}
 
 
 class EndedBy(StrEnum):
@@ -54,11 +88,16 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A block device backed by a raw file; the first one is /dev/vda."""
+    """A block device backed by a raw file. The first one is /dev/vda.
+
+    `is_root`: the kernel mounts it, or of it the partition `partuuid`. At most one is; a VMM makes it the first.
+    """
 
     drive_id: str
     host_path: Path
     read_only: bool = True
+    is_root: bool = False
+    partuuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +120,52 @@ class UserNetwork:
     outbound: bool = False
 
 
+Interface = UserNetwork | Tap
+
+
+@dataclass(frozen=True, slots=True)
+class Vsock:
+    """A vsock device: the host reaches it through a Unix socket that the VMM makes at `uds_path`."""
+
+    guest_cid: int
+    uds_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mmds:
+    """Firecracker's metadata service: `metadata` is a JSON object as text, which the guest reads through `iface_ids`."""
+
+    iface_ids: tuple[str, ...]
+    metadata: str = "{}"
+    version: Literal["V1", "V2"] = "V2"
+    ipv4_address: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VmmLog:
+    """What the VMM itself writes: its log (`path` None: in the machine's folder) at `level`, in the VMM's own words."""
+
+    path: Path | None = None
+    level: str = "Warning"
+
+
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """All that a VMM needs to boot. `kernel_args` come before what the VMM adds; paths are absolute."""
+    """All that a VMM needs to boot; paths are absolute.
+
+    `kernel_args` come behind what the VMM adds for every guest of squib's (console, end by reboot, root, address). Where
+    `boot_args` is given, that is the whole line instead, for a guest that is not squib's: nothing is added to it but what the
+    VMM cannot leave out.
+
+    `namespace`: where the tap is made, and the VMM runs; None: in the network that squib runs in.
+
+    `held_ports` are published by the host's packet rules: the VMM's process only keeps others from listening there.
+
+    `jail`: what its VMM is confined to; None: it runs as whoever starts it.
+
+    `metrics`: where the VMM writes its metrics; None: in the machine's folder, where it has some. Without `console` the guest
+    has no serial port to write to.
+    """
 
     name: str
     kernel: Path
@@ -92,4 +174,16 @@ class MachineConfig:
     mem_size_mib: int
     vcpu_count: int
     drives: tuple[Drive, ...]
-    network: UserNetwork
+    interfaces: tuple[Interface, ...]
+    boot_args: str | None = None
+    smt: bool = False
+    cpu_template: str | None = None
+    console: bool = True
+    entropy: bool = True
+    vsock: Vsock | None = None
+    mmds: Mmds | None = None
+    log: VmmLog = VmmLog()
+    metrics: Path | None = None
+    held_ports: tuple[PortForward, ...] = ()
+    jail: Jail | None = None
+    namespace: NamespaceNetwork | None = None

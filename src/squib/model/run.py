@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from squib.errors import UsageError
-from squib.model.machine import Accel
+from squib.model.machine import Accel, VmmKind
+from squib.model.network import GuestIp
 
 __all__ = ["LOOPBACK", "Publish", "RunSpec", "parse_publish"]
 
@@ -27,7 +28,13 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """None means: as the appliance file says (memory, vcpus, ports), or as works best here (accel, name).
+    """None means: as the appliance file says (memory, vcpus, ports), or as works best here (vmm, accel, name).
+
+    `tap` is a device of the host and the guest's hardware address, `guest_ip` the guest's address on it; None: no tap.
+    `host_network`: it gets a tap of its own, from the pool that the host was set up with; `user_network`: in a namespace of its
+    own, without root (docs/host.md).
+
+    `no_jailer`: root's Firecracker runs as root, with nothing around it.
 
     `values` are pairs of key and text; `ready_timeout_s` bounds the time from launch to the readiness line.
     """
@@ -39,6 +46,22 @@ class RunSpec:
     name: str | None = None
     accel: Accel | None = None
     ready_timeout_s: float = 60.0
+    vmm: VmmKind | None = None
+    tap: tuple[str, str] | None = None
+    guest_ip: GuestIp | None = None
+    host_network: bool = False
+    no_jailer: bool = False
+    user_network: bool = False
+
+    @property
+    def own_network(self) -> bool:
+        """Whether it gets a tap of its own from squib."""
+        return self.host_network or self.user_network
+
+    @property
+    def on_the_hosts_network(self) -> bool:
+        """Whether the machine has a tap that somebody else made, or no network: nothing is published then."""
+        return not self.own_network and (self.tap is not None or self.vmm is VmmKind.FIRECRACKER)
 
 
 def parse_publish(text: str) -> Publish:

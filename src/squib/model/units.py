@@ -6,7 +6,7 @@ import re
 
 from squib.errors import UsageError
 
-__all__ = ["KIB", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mib"]
+__all__ = ["KIB", "MAX_MEM_SIZE_MIB", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mib"]
 
 KIB = 1024
 MIB = 1024 * KIB

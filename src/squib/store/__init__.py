@@ -8,7 +8,8 @@ and processes are facts of one boot of the host, so each machine carries the boo
 from __future__ import annotations
 
 from squib.store.machines import Store
+from squib.store.network_leases import NetworkLease
 from squib.store.records import Machine, Reservation
 from squib.store.schema import SCHEMA_VERSION
 
-__all__ = ["SCHEMA_VERSION", "Machine", "Reservation", "Store"]
+__all__ = ["SCHEMA_VERSION", "Machine", "NetworkLease", "Reservation", "Store"]

@@ -6,6 +6,7 @@ import sqlite3
 
 from squib.errors import TakenError
 from squib.host import ports
+from squib.model.machine import VmState
 from squib.model.run import Publish
 
 __all__ = ["free_name", "lease_port"]
@@ -20,9 +21,10 @@ def free_name(connection: sqlite3.Connection, wanted: str | None, base_name: str
         row = connection.execute("SELECT state, appliance FROM machines WHERE name = ?", (wanted,)).fetchone()
         if row is None:
             return wanted
+        force = "" if VmState(row["state"]).over else "--force "
         raise TakenError(
             f"there is a machine {wanted} already ({row['appliance']}, {row['state']})",
-            hint=f"squib rm {wanted}, or choose another --name",
+            hint=f"squib rm {force}{wanted}, or choose another --name",
         )
     taken = {row["name"] for row in connection.execute("SELECT name FROM machines")}
     candidates = (base_name if number == 1 else f"{base_name}-{number}" for number in range(1, len(taken) + 2))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,12 +15,19 @@ from typing import Self
 from squib.errors import MissingError, TakenError
 from squib.host.files import state_home
 from squib.host.process import ProcessIdentity, myself
+from squib.model.host_network import Slot
 from squib.model.machine import EndedBy, VmState
+from squib.model.run import Publish
 from squib.store import database
+from squib.store import jail_leases as jails
+from squib.store import network_leases as networks
 from squib.store.leases import free_name, lease_port
-from squib.store.records import Machine, Reservation, machine_of
+from squib.store.records import Machine, Reservation, endpoints_text, machine_of
 
 __all__ = ["Store"]
+
+_NAMED = 5
+"""So many machines are named to whoever asked for one that is not there."""
 
 
 class Store:
@@ -53,13 +61,17 @@ class Store:
             name = free_name(self._connection, wish.name, wish.base_name)
             self._connection.execute(
                 "INSERT INTO machines (id, name, state, created_ms, boot_id, owner_pid, owner_start, vmm, accel, appliance,"
-                " image_digest, mem_size_mib, vcpu_count, accel_reason, run_spec, artifact, manifest_digest)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " image_digest, mem_size_mib, vcpu_count, accel_reason, run_spec, artifact, manifest_digest, endpoints)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(machine_id, name, VmState.STARTING, _now_ms()),
                     *(owner.boot_id, owner.pid, owner.start_time, wish.vmm, wish.accel, wish.base_name),
                     *(wish.image_digest, wish.mem_size_mib, wish.vcpu_count, wish.accel_reason, wish.run_spec),
-                    *("" if wish.artifact is None else str(wish.artifact), wish.manifest_digest),
+                    *(
+                        "" if wish.artifact is None else str(wish.artifact),
+                        wish.manifest_digest,
+                        endpoints_text(wish.endpoints),
+                    ),
                 ),
             )
             for publish in wish.publish:
@@ -90,6 +102,16 @@ class Store:
             )
             for publish in wish.publish:
                 lease_port(self._connection, machine_id, publish)
+            return self._by("id", machine_id)
+
+    def lease_anew(self, machine_id: str, publish: tuple[Publish, ...]) -> Machine:
+        """Ports given once more to a machine of this process. Raises as `reserve` does, and MissingError as `started` does."""
+        with self.transaction():
+            self._update_own(machine_id, "state = state")
+            for table in ("port_leases", "publications"):
+                self._connection.execute(f"DELETE FROM {table} WHERE machine_id = ?", (machine_id,))  # noqa: S608 - a literal
+            for one in publish:
+                lease_port(self._connection, machine_id, one)
             return self._by("id", machine_id)
 
     def started(self, machine_id: str, process: ProcessIdentity) -> None:
@@ -163,6 +185,38 @@ class Store:
             rows = self._connection.execute("SELECT * FROM machines ORDER BY rowid").fetchall()
             return tuple(self._machine(row) for row in rows)
 
+    def lease_network(
+        self, machine_id: str, network_id: str, choose: Callable[[frozenset[str]], Slot]
+    ) -> networks.NetworkLease:
+        """A network of the host's for that machine: what `choose` takes, being told which are leased."""
+        with self.transaction():
+            return networks.lease_network(self._connection, machine_id, network_id, choose)
+
+    def network_leases(self) -> tuple[networks.NetworkLease, ...]:
+        """All networks that are leased, also those of machines that have gone since."""
+        with self.transaction():
+            return networks.network_leases(self._connection)
+
+    def release_network(self, lease: networks.NetworkLease) -> None:
+        """Its tap and its rules have gone. Unknown is fine: somebody was first."""
+        with self.transaction():
+            networks.release_network(self._connection, lease)
+
+    def lease_jail(self, machine_id: str, choose: Callable[[frozenset[int]], int]) -> int:
+        """A user for that machine's jail: what it has, else what `choose` takes, being told which are leased."""
+        with self.transaction():
+            return jails.lease_jail(self._connection, machine_id, choose)
+
+    def jail_leases(self) -> dict[str, int]:
+        """The users of all jails by the ids of their machines, also of machines that have gone since."""
+        with self.transaction():
+            return jails.jail_leases(self._connection)
+
+    def release_jail(self, machine_id: str) -> None:
+        """Its jail has gone. Unknown is fine."""
+        with self.transaction():
+            jails.release_jail(self._connection, machine_id)
+
     def close(self) -> None:
         """Closes the file."""
         self._database.close()
@@ -176,8 +230,18 @@ class Store:
     def _by(self, column: str, value: str) -> Machine:
         machine = self._find(column, value)
         if machine is None:
-            raise MissingError(f"there is no machine {value}", hint="squib ps lists them")
+            raise MissingError(f"there is no machine {value}", hint=self._which_there_are(value))
         return machine
+
+    def _which_there_are(self, wanted: str) -> str:
+        rows = self._connection.execute("SELECT name FROM machines ORDER BY rowid").fetchall()
+        names = [str(row["name"]) for row in rows]
+        if not names:
+            return "squib run starts one: there is none now"
+        if near := difflib.get_close_matches(wanted, names, n=1):
+            return f"did you mean {near[0]}? squib ps lists all"
+        some = ", ".join(names[:_NAMED])
+        return f"there {'is' if len(names) == 1 else 'are'} {some}{' …' if len(names) > _NAMED else ''}: squib ps"
 
     def _find(self, column: str, value: str) -> Machine | None:
         # `column` is a literal of this module.

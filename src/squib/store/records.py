@@ -5,21 +5,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from squib.host.process import ProcessIdentity
 from squib.model.machine import Accel, EndedBy, PortForward, VmState
 from squib.model.run import Publish
 
-__all__ = ["Machine", "Reservation", "machine_of"]
+__all__ = ["Machine", "Reservation", "endpoints_text", "machine_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """What is known of a machine before it starts. `name` None: `base_name`, or that with -2, -3 … where it is taken.
 
-    `run_spec` is what was asked for, as `wire.run_spec` writes it; `artifact` the folder it boots from, by `manifest_digest`.
+    `run_spec` is what was asked for, as `wire.run_spec` writes it; `artifact` the folder it boots from, by `manifest_digest`;
+    `endpoints` where it serves on the host's own network.
     """
 
     name: str | None
@@ -34,6 +35,7 @@ class Reservation:
     run_spec: str = ""
     artifact: Path | None = None
     manifest_digest: str = ""
+    endpoints: tuple[tuple[IPv4Address, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,12 @@ class Machine:
     exit_reason: str
     ended_by: EndedBy | None
     restarts: int
+    endpoints: tuple[tuple[IPv4Address, int], ...]
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return self.state in {VmState.EXITED, VmState.FAILED}
+        return self.state.over
 
 
 def machine_of(
@@ -111,7 +114,17 @@ def machine_of(
         exit_reason=row["exit_reason"],
         ended_by=None if row["ended_by"] is None else EndedBy(row["ended_by"]),
         restarts=row["restarts"],
+        endpoints=_endpoints(row["endpoints"]),
     )
+
+
+def endpoints_text(endpoints: tuple[tuple[IPv4Address, int], ...]) -> str:
+    """As the table has them."""
+    return " ".join(f"{address}:{port}" for address, port in endpoints)
+
+
+def _endpoints(text: str) -> tuple[tuple[IPv4Address, int], ...]:
+    return tuple((IPv4Address(one.partition(":")[0]), int(one.partition(":")[2])) for one in text.split())
 
 
 def _forwards(rows: Sequence[sqlite3.Row]) -> tuple[PortForward, ...]:

@@ -74,7 +74,37 @@ _V2 = (
     """,
 )
 
-MIGRATIONS = (_V1, _V2)
+# Where a machine on the host's own network serves: ADDRESS:PORT, with spaces between.
+_V3 = ("ALTER TABLE machines ADD COLUMN endpoints TEXT NOT NULL DEFAULT ''",)
+
+# Networks on the host, of machines with a tap of their own. No reference to machines: a lease goes when its tap has gone.
+_V4 = (
+    """
+    CREATE TABLE network_leases (
+        network_id    TEXT NOT NULL,
+        tap           TEXT NOT NULL,
+        machine_id    TEXT NOT NULL,
+        boot_id       TEXT NOT NULL,
+        host          TEXT NOT NULL,
+        guest         TEXT NOT NULL,
+        guest_mac     TEXT NOT NULL,
+        PRIMARY KEY (network_id, tap),
+        UNIQUE (network_id, host)
+    ) STRICT
+    """,
+)
+
+# Users of jails. No reference to machines, as above.
+_V5 = (
+    """
+    CREATE TABLE jail_leases (
+        uid           INTEGER PRIMARY KEY,
+        machine_id    TEXT NOT NULL UNIQUE
+    ) STRICT
+    """,
+)
+
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 """The statements that lead from version n (0 is an empty file) to n + 1."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -6,7 +6,7 @@ import re
 from collections import deque
 
 from squib.formats import console_lines
-from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Ready
+from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Marks, Ready
 
 __all__ = ["ConsoleLog"]
 
@@ -62,6 +62,8 @@ class ConsoleLog:
             case Exit():
                 self.exit = line
                 self.before_exit = self._lines[-1] if self._lines else ""
+            case Marks():
+                return line  # for a program that asked for it; not for the tail that people see
             case _:
                 self._look_for_the_kernels_end(shown)
         # Behind a panic comes a stack trace, which would push what led to it out of the tail.

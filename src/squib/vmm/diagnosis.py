@@ -7,7 +7,7 @@ from squib.formats.console_lines import Exit
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import describe_cause, describe_outcome
 
-__all__ = ["explain_deadline", "explain_end", "explain_panic"]
+__all__ = ["explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
 
 _REBUILD = "build the image anew: squib build"
 _MORE_MEMORY = "give it more with --memory, for example twice as much"
@@ -26,7 +26,7 @@ _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("Attempted to kill init",),
         "the guest's first process, init, died",
-        f"what it said is below; where the image may be damaged, {_REBUILD}",
+        f"what it said is above; where the image may be damaged, {_REBUILD}",
     ),
 )
 """What a panic's text holds; what it means; what to do."""
@@ -43,7 +43,7 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     for signs, meaning, hint in _PANICS:
         if any(sign in log.panic for sign in signs):
             return GuestError(f"{meaning}: {log.panic}", hint=hint, detail=log.tail)
-    return GuestError(f"the guest's kernel panicked: {log.panic}", hint="what it said is below", detail=log.tail)
+    return GuestError(f"the guest's kernel panicked: {log.panic}", hint="what it said is above", detail=log.tail)
 
 
 def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
@@ -59,7 +59,7 @@ def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
             detail=log.tail,
         )
     stage = "before it was ready" if log.boot else "before its init started"
-    return GuestError(f"the machine ended {stage} ({vmm}: {vmm_end})", hint="what its console showed is below", detail=log.tail)
+    return GuestError(f"the machine ended {stage} ({vmm}: {vmm_end})", hint="what its console showed is above", detail=log.tail)
 
 
 def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
@@ -79,12 +79,12 @@ def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
             cause = describe_cause(end.cause)
             return GuestError(
                 f"the server crashed{cause and f' ({cause})'}, and the guest does not start it again",
-                hint="its own last words are below",
+                hint="its own last words are above",
                 detail=log.tail,
             )
         case 71:
             return GuestError(
-                f"the guest could not set itself up{said}", hint="what its console showed is below", detail=log.tail
+                f"the guest could not set itself up{said}", hint="what its console showed is above", detail=log.tail
             )
         case 0 if end.reason == "finished":
             return GuestError(
@@ -98,15 +98,15 @@ def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
             return GuestError(f"the guest ended with status {status} ({end.reason}) before it was ready", detail=log.tail)
 
 
-def explain_deadline(log: ConsoleLog, *, timeout: float) -> GuestError:
-    """It runs, and was not ready within `timeout` seconds."""
+def explain_deadline(log: ConsoleLog, *, timeout: float, elsewhere: str) -> GuestError:
+    """It runs, and was not ready within `timeout` seconds; `elsewhere` says where it may run better."""
     if log.panic:
         return explain_panic(log)
     longer = f"give it more time: --timeout {max(1, round(timeout * 3))}"
     if not log.received:
         return GuestError(
             f"the guest printed nothing within {timeout:g} s",
-            hint=f"try --accel tcg, which works everywhere; or {longer}",
+            hint=f"{elsewhere}; or {longer}",
         )
     if log.boot is None:
         what = f"the kernel came up, but init did not start within {timeout:g} s"
@@ -115,3 +115,11 @@ def explain_deadline(log: ConsoleLog, *, timeout: float) -> GuestError:
     else:
         what = f"init started, but the server was not ready within {timeout:g} s"
     return GuestError(what, hint=longer, detail=log.tail)
+
+
+def suspect_memory(error: GuestError, *, mem_size_mib: int, ample_mib: int) -> GuestError:
+    """The same error; where the guest has less than `ample_mib`, with memory as the first thing to try."""
+    if mem_size_mib >= ample_mib or "--memory" in error.hint:
+        return error
+    hint = f"--memory {ample_mib}M, for {mem_size_mib} MiB are little for it{error.hint and f'; or {error.hint}'}"
+    return GuestError(str(error), hint=hint, detail=error.detail)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Ready, Restart
+from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Marks, Ready, Restart
 
 __all__ = ["GuestReport", "after", "describe_cause", "describe_end", "describe_outcome", "summary", "tell"]
 
@@ -53,6 +53,8 @@ def after(report: GuestReport, line: ConsoleLine) -> GuestReport:
             return GuestReport(health=health, restarts=report.restarts + 1, cause=line.cause)
         case Exit():
             return replace(report, ready=False)
+        case Marks():
+            return report
 
 
 def tell(report: GuestReport, line: ConsoleLine) -> str | None:

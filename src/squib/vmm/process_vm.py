@@ -22,7 +22,7 @@ from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
 from squib.vmm.guest_report import describe_end
-from squib.vmm.run_dir import rotate_console
+from squib.vmm.run_dir import check_room, rotate_console
 
 __all__ = ["ProcessVm", "last_words"]
 
@@ -41,6 +41,11 @@ class ProcessVm(ABC):
         self._console = console
         self._follower = Follower(console)
         self._log = ConsoleLog()
+
+    @property
+    @abstractmethod
+    def elsewhere(self) -> str:
+        """Where a guest may run that shows nothing in this VMM."""
 
     @abstractmethod
     def _ask_to_stop(self, timeout: float) -> None:
@@ -73,7 +78,8 @@ class ProcessVm(ABC):
                 raise self._why_ended() if self._log.exit is not None else explain_panic(self._log)
             left = end - time.monotonic()
             if left <= 0:
-                raise explain_deadline(self._log, timeout=timeout)
+                check_room(self._console.parent)
+                raise explain_deadline(self._log, timeout=timeout, elsewhere=self.elsewhere)
             if self._follower.wait(self._process, left):
                 self._read(on_output)
                 raise self._why_ended()

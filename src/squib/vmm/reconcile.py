@@ -21,7 +21,7 @@ from squib.model.machine import EndedBy
 from squib.store import Machine, Store
 from squib.vmm.base import VmEnd
 from squib.vmm.process_vm import last_words
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir, is_full, rotate_console
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir, end_way_out, is_full, rotate_console
 
 __all__ = ["Cleaned", "reconcile"]
 
@@ -59,6 +59,7 @@ def _look_at(store: Store, machine: Machine) -> Cleaned | None:
     if machine.process is not None and alive(machine.process):
         rotate_console(console)
         return None
+    end_way_out(machine.run_dir)
     words, full = None, False
     with contextlib.suppress(SquibError):  # no console, no words
         words = last_words(console)

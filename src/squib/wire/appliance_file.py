@@ -15,6 +15,7 @@ from squib.errors import ApplianceError, UsageError
 from squib.model.appliance import (
     RESERVED_KEY_NAMES,
     Appliance,
+    BudgetSettings,
     HealthSettings,
     ImageSettings,
     Key,
@@ -25,16 +26,18 @@ from squib.model.appliance import (
     RestartSettings,
     Value,
 )
-from squib.model.units import parse_duration_ms, parse_mem_size_mib
+from squib.model.units import MAX_MEM_SIZE_MIB, parse_duration_ms, parse_mem_size_mib
 from squib.wire.appliance_tables import (
     HEALTH_PATH,
     INTERVAL,
+    MAX_BOOT_MS,
     MODULE,
     NAME,
     SERVE,
     START_PERIOD,
     TIMEOUT,
     ApplianceFile,
+    BudgetTable,
     HealthTable,
     ImageTable,
     KeyTable,
@@ -97,6 +100,7 @@ def _appliance(source: TomlSource, file: ApplianceFile) -> Appliance:
         image=_image(source, file.image),
         restart=_restart(source, file.restart),
         health=None if file.health is None else _health(source, file.health),
+        budget=_budget(source, file.budget),
     )
 
 
@@ -184,6 +188,17 @@ def _health(source: TomlSource, table: HealthTable) -> HealthSettings:
         failures=table.failures,
         start_period_ms=_duration(source, "start_period", table.start_period, START_PERIOD, "0s, 10s or 1m"),
     )
+
+
+def _budget(source: TomlSource, table: BudgetTable) -> BudgetSettings:
+    for name, value, most in (
+        ("boot_ms", table.boot_ms, MAX_BOOT_MS),
+        ("rootfs_mib", table.rootfs_mib, MAX_MEM_SIZE_MIB),
+        ("memory_mib", table.memory_mib, MAX_MEM_SIZE_MIB),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise source.error(("budget", name), f"expected 1 to {most}, got {value}")
+    return BudgetSettings(table.boot_ms, table.rootfs_mib, table.memory_mib)
 
 
 def _duration(source: TomlSource, name: str, text: str, form: re.Pattern[str], examples: str) -> int:

@@ -12,16 +12,19 @@ from typing import Annotated, Literal
 import msgspec
 
 from squib.model.appliance import RESERVED_KEY_NAMES
+from squib.model.units import MAX_MEM_SIZE_MIB
 
 __all__ = [
     "HEALTH_PATH",
     "INTERVAL",
+    "MAX_BOOT_MS",
     "MODULE",
     "NAME",
     "SERVE",
     "START_PERIOD",
     "TIMEOUT",
     "ApplianceFile",
+    "BudgetTable",
     "HealthTable",
     "ImageTable",
     "KeyTable",
@@ -38,11 +41,14 @@ MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 HEALTH_PATH = re.compile(r"/[!-\"$-~]{0,1023}")
 INTERVAL = re.compile(r"[1-9][0-9]{0,3}(s|m)")
 TIMEOUT = re.compile(r"[1-9][0-9]{0,3}(ms|s|m)")
+MAX_BOOT_MS = 600_000
 START_PERIOD = re.compile(r"(0|[1-9][0-9]{0,3})(s|m)")
 
 _LINE = "^[^\\x00-\\x1f\\x7f]*$"
 _MEMORY = r"^\s*[1-9][0-9]{0,8}([Mm]|[Gg])([Ii]?[Bb])?\s*$"
 _BELOW = r"^(?!/)(?!(.*/)?\.\.(/|$)).+$"
+_BOOT_MS = {"minimum": 1, "maximum": MAX_BOOT_MS}
+_MIB = {"minimum": 1, "maximum": MAX_MEM_SIZE_MIB}
 _PORT = {"minimum": 1, "maximum": 65535}
 
 
@@ -121,6 +127,16 @@ class RestartTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = 5
 
 
+class BudgetTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The most that `squib boot-report` lets pass; what is not named here may be anything."""
+
+    boot_ms: Annotated[int, means("Milliseconds from the VMM's start to the first answer, 1 to 600000.", **_BOOT_MS)] | None = (
+        None
+    )
+    rootfs_mib: Annotated[int, means("MiB of rootfs.ext4, 1 to 1048576.", **_MIB)] | None = None
+    memory_mib: Annotated[int, means("MiB of memory that the guest uses once it is ready, 1 to 1048576.", **_MIB)] | None = None
+
+
 _KEYS = means(
     "Options of the appliance's own, by name.",
     propertyNames={"pattern": whole(NAME), "not": {"enum": sorted(RESERVED_KEY_NAMES)}},
@@ -146,3 +162,4 @@ class ApplianceFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     image: ImageTable = ImageTable()
     restart: RestartTable = RestartTable()
     health: HealthTable | None = None
+    budget: BudgetTable = BudgetTable()

@@ -13,6 +13,7 @@ import msgspec
 from squib.errors import ApplianceError
 from squib.model.appliance import (
     Appliance,
+    BudgetSettings,
     HealthSettings,
     ImageSettings,
     Key,
@@ -47,6 +48,12 @@ class _Health(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     start_period_ms: int
 
 
+class _Budget(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    boot_ms: int | None = None
+    rootfs_mib: int | None = None
+    memory_mib: int | None = None
+
+
 class _Appliance(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: str
     summary: str
@@ -60,6 +67,7 @@ class _Appliance(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     modules: tuple[str, ...]
     restart: _Restart
     health: _Health | None
+    budget: _Budget
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -108,6 +116,7 @@ def encode(manifest: Manifest) -> bytes:
             modules=a.image.modules,
             restart=_Restart(a.restart.policy.value, a.restart.tries),
             health=_health(a.health),
+            budget=_Budget(a.budget.boot_ms, a.budget.rootfs_mib, a.budget.memory_mib),
         ),
         kernel=_Kernel(manifest.kernel.release, manifest.kernel.source, manifest.kernel.load_mib),
         files=tuple(_File(file.name, file.size, file.sha256) for file in manifest.files),
@@ -139,6 +148,7 @@ def decode(data: bytes, folder: Path) -> Manifest:
             image=ImageSettings(a.include, a.modules),
             restart=RestartSettings(RestartPolicy(a.restart.policy), a.restart.tries),
             health=_health_settings(a.health),
+            budget=BudgetSettings(a.budget.boot_ms, a.budget.rootfs_mib, a.budget.memory_mib),
         ),
         kernel=KernelRecord(value.kernel.release, value.kernel.source, value.kernel.load_mib),
         files=tuple(FileRecord(file.name, file.size, file.sha256) for file in value.files),

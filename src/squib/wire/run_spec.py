@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from squib.errors import StorageError
-from squib.model.machine import Accel
+from squib.errors import StorageError, UsageError
+from squib.model.machine import Accel, VmmKind
+from squib.model.network import parse_guest_ip
 from squib.model.run import Publish, RunSpec
 
 __all__ = ["decode", "encode"]
@@ -34,6 +35,12 @@ class _RunSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     name: str | None = None
     accel: Literal["kvm", "tcg"] | None = None
     ready_timeout_s: float = 60.0
+    vmm: Literal["qemu", "firecracker"] | None = None
+    tap: tuple[str, str] | None = None
+    guest_ip: str | None = None
+    host_network: bool = False
+    no_jailer: bool = False
+    user_network: bool = False
 
 
 def encode(spec: RunSpec) -> str:
@@ -49,6 +56,12 @@ def encode(spec: RunSpec) -> str:
         name=spec.name,
         accel=None if spec.accel is None else spec.accel.value,
         ready_timeout_s=spec.ready_timeout_s,
+        vmm=None if spec.vmm is None else spec.vmm.value,
+        tap=spec.tap,
+        guest_ip=None if spec.guest_ip is None else spec.guest_ip.parameter(""),
+        host_network=spec.host_network,
+        no_jailer=spec.no_jailer,
+        user_network=spec.user_network,
     )
     return msgspec.json.encode(value).decode()
 
@@ -60,7 +73,8 @@ def decode(text: str) -> RunSpec:
         publish = None
         if value.publish is not None:
             publish = tuple(Publish(ip_address(one.host_address), one.host_port, one.guest_port) for one in value.publish)
-    except (msgspec.MsgspecError, ValueError) as error:
+        guest_ip = None if value.guest_ip is None else parse_guest_ip(value.guest_ip)
+    except (msgspec.MsgspecError, ValueError, UsageError) as error:
         raise StorageError(
             f"a machine's stored run spec cannot be read: {error}", hint="squib rm it, and squib run it anew"
         ) from error
@@ -72,4 +86,10 @@ def decode(text: str) -> RunSpec:
         name=value.name,
         accel=None if value.accel is None else Accel(value.accel),
         ready_timeout_s=value.ready_timeout_s,
+        vmm=None if value.vmm is None else VmmKind(value.vmm),
+        tap=value.tap,
+        guest_ip=guest_ip,
+        host_network=value.host_network,
+        no_jailer=value.no_jailer,
+        user_network=value.user_network,
     )

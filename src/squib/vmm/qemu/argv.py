@@ -14,6 +14,7 @@ from typing import assert_never
 from squib.errors import UsageError
 from squib.formats import kernel_cmdline
 from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
+from squib.vmm.qemu.refusals import refuse, user_network
 from squib.vmm.run_dir import CONSOLE
 
 __all__ = ["QMP_SOCKET", "argv", "check_argv", "kernel_command_line", "trial_argv"]
@@ -46,6 +47,7 @@ def argv(config: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | No
             f"{config.name!r} cannot be the name of a machine",
             hint="use letters, digits, '-', '_' and '.', starting with a letter or a digit, at most 63",
         )
+    refuse(config)
     initrd = () if config.initrd is None else ("-initrd", str(config.initrd))
     return (
         str(program),
@@ -64,7 +66,7 @@ def argv(config: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | No
         *("-chardev", f"socket,id=qmp,{_qmp_address(qmp_fd)},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *(part for drive in config.drives for part in _drive(drive, accel)),
-        *_network(config.network, accel),
+        *_network(user_network(config), accel),
         *("-object", "rng-random,id=rng,filename=/dev/urandom"),
         *("-device", f"{_virtio('rng', accel)},rng=rng"),
     )
@@ -103,8 +105,15 @@ def check_argv(*, program: Path) -> tuple[str, ...]:
 
 
 def kernel_command_line(config: MachineConfig) -> str:
-    """What the kernel and PID 1 read: what every guest gets, its address, then `config.kernel_args`. Raises UsageError."""
-    return kernel_cmdline.join((*_KERNEL_ARGS, _ip(config.name, config.network), *config.kernel_args))
+    """What the kernel and PID 1 read: what every guest gets, its address, then `config.kernel_args`.
+
+    Or `config.boot_args` as they are. Raises UsageError.
+    """
+    if config.boot_args is not None:
+        return kernel_cmdline.whole(config.boot_args)
+    network = user_network(config)
+    address = () if network is None else (_ip(config.name, network),)
+    return kernel_cmdline.join((*_KERNEL_ARGS, *address, *config.kernel_args))
 
 
 def _machine(accel: Accel) -> tuple[str, ...]:
@@ -141,7 +150,9 @@ def _drive(drive: Drive, accel: Accel) -> tuple[str, ...]:
     )
 
 
-def _network(network: UserNetwork, accel: Accel) -> tuple[str, ...]:
+def _network(network: UserNetwork | None, accel: Accel) -> tuple[str, ...]:
+    if network is None:
+        return ()
     options = [
         "user,id=net0",
         "ipv6=off",

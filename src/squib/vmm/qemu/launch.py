@@ -17,7 +17,8 @@ from squib.model.machine import Accel, MachineConfig
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
-from squib.vmm.run_dir import CONSOLE, CONSOLE_MAX_BYTES, clear_run_dir, make_run_dir
+from squib.vmm.qemu.refusals import user_network
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, file_bytes, make_run_dir
 
 __all__ = ["PACKAGE", "PROGRAM", "STDERR", "Qemu", "QemuVm"]
 
@@ -31,6 +32,8 @@ _START_S = 20.0
 
 class QemuVm(ProcessVm):
     """One QEMU process."""
+
+    elsewhere = "use --accel tcg, which works everywhere"
 
     def __init__(self, process: Handle, run_dir: Path) -> None:
         super().__init__("QEMU", process, run_dir / CONSOLE)
@@ -95,8 +98,7 @@ class Qemu:
                     stderr=log,
                     new_session=True,
                     pass_fds=(fd,),
-                    # For its console and its own log; a drive that the guest writes may be longer.
-                    file_bytes=CONSOLE_MAX_BYTES if all(drive.read_only for drive in config.drives) else None,
+                    file_bytes=file_bytes(config, run_dir),
                 )
                 return adopt(child)
         finally:
@@ -128,7 +130,7 @@ _STARTS: tuple[tuple[str, type[SquibError], str, str], ...] = (
     ("Could not access KVM", UnavailableError, "QEMU cannot use KVM here", "use --accel tcg, which works everywhere"),
     ("failed to initialize kvm", UnavailableError, "QEMU cannot use KVM here", "use --accel tcg, which works everywhere"),
     ("sandbox support is not enabled", UnavailableError, "this QEMU was built without seccomp", f"install Debian's {PACKAGE}"),
-    ("Permission denied", PermissionDeniedError, "QEMU may not open a file of the machine", "see which one below"),
+    ("Permission denied", PermissionDeniedError, "QEMU may not open a file of the machine", "see which one above"),
     ("No such file or directory", MissingError, "a file of the machine is missing", "build the image anew: squib build"),
 )
 """What QEMU says when it ends at its start; which error that is; what it means; what to do."""
@@ -141,18 +143,20 @@ def _explain_start(said: str, config: MachineConfig) -> SquibError:
         if sign in said:
             return kind(meaning, hint=hint, detail=said)
     return HostError(
-        "QEMU ended at its start", hint="what it said is below; squib run --show argv shows its command line", detail=said
+        "QEMU ended at its start", hint="what it said is above; squib run --show argv shows its command line", detail=said
     )
 
 
 def _explain_forwarding(said: str, config: MachineConfig) -> SquibError:
     """QEMU does not say why; asking again does. Where the port is free by now, somebody had it just then."""
-    for forward in config.network.forwards:
+    network = user_network(config)
+    forwards = () if network is None else network.forwards
+    for forward in forwards:
         try:
             ports.check(forward.host_address, forward.host_port)
         except SquibError as error:
             return error
-    first = next((f for f in config.network.forwards if f":{f.host_port}-" in said), None)
+    first = next((f for f in forwards if f":{f.host_port}-" in said), None)
     where = ports.endpoint(first.host_address, first.host_port) if first else "a published port"
     return TakenError(
         f"{where} was in use when QEMU started",

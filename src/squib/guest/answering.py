@@ -1,0 +1,111 @@
+"""The appliance's handler, as the server asks it: a request in, the bytes for the client out, whatever the handler does.
+
+Most requests are of one kind, here called usual: HTTP/1.1, no body, not HEAD, and the connection stays. What such a request
+means depends on its bytes alone, and a client that keeps its connection sends the same bytes again, so the last few are kept
+with what was read from them. What a handler answers is never kept, but the bytes that the last answer was turned into
+are, for as long as it gives that one and the date stays (docs/decisions/0012-the-usual-request.md).
+"""
+
+from __future__ import annotations
+
+from squib.guest import answers
+from squib.guest.grammar import Refusal
+from squib.guest.handler import Request, Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from squib.guest.head import Head, HeadReader
+    from squib.guest.logs import Log
+
+    Answer = Callable[[Request], Response]
+
+KNOWN_REQUESTS = 256
+KNOWN_BYTES = 2048  # of one request; a longer one is read anew each time
+_NO_RESPONSE = Response(b"")  # no handler gives this very one
+
+
+class Answering:
+    """`known` are the usual requests that came lately; `encoded` is what a usual request gets for `response`."""
+
+    def __init__(self, answer: Answer, keys: Mapping[str, object], reader: HeadReader, log: Log) -> None:
+        self.answer = answer
+        self.known: dict[bytes, Request] = {}
+        self.response = _NO_RESPONSE
+        self.encoded = b""
+        self.log_prefix = b""
+        self._keys = keys
+        self._reader = reader
+        self._log = log
+        self._second = -1
+        self._date = b""
+
+    def set_second(self, second: int) -> None:
+        """It is `second` of Unix time."""
+        if second != self._second:
+            self._second = second
+            self._date = answers.date_line(second)
+            self.response = _NO_RESPONSE
+            self.log_prefix = self._log.prefix(second) + b"responding to "
+
+    def usual(self, data: bytes) -> Request | None:
+        """The request in `data`, where that is one whole usual one; it is known from now on."""
+        if not data.find(b"\r\n\r\n") + 4 == len(data) > 4:
+            return None
+        try:
+            head = self._reader.read(data)
+        except Refusal:
+            return None  # who reads it anew, as anything else, says so
+        if head.length or not head.keep_alive or head.minor == 0 or head.method == "HEAD":
+            return None
+        request = Request(head.method, head.target.decode("ascii"), head, self._keys)
+        if len(data) <= KNOWN_BYTES:
+            known = self.known
+            if len(known) >= KNOWN_REQUESTS:
+                known.clear()  # those in use are soon back; to keep an order would cost more
+            known[data] = request
+        return request
+
+    def encode(self, request: Request, given: object) -> bytes:
+        """What a usual request gets, where the handler gave `given`."""
+        response = self._checked(request, given)
+        if response is not self.response:
+            self.response = response  # it cannot change
+            self.encoded = response.head + self._date + b"\r\n" + response.body
+        return self.encoded
+
+    def respond(self, head: Head, number: int, *, keep_alive: bool) -> bytes:
+        """Asks the handler and gives what the client of connection `number` gets."""
+        request = Request(head.method, head.target.decode("ascii"), head, self._keys)
+        given: object
+        try:
+            given = self.answer(request)
+        except BaseException as error:  # noqa: BLE001 - the appliance's own code: whatever it raises, the server goes on
+            given = self.failed(request, error)
+        if self._log.info:
+            self._log.add_raw(b"%s%d\n" % (self.log_prefix, number))
+        if keep_alive and head.minor == 1 and head.method != "HEAD":
+            return self.encode(request, given)
+        return answers.answer(head, self._checked(request, given), self._date, keep_alive=keep_alive)
+
+    def refuse(self, refusal: Refusal, number: int) -> bytes:
+        """What the client of connection `number` gets, before it is closed."""
+        if self._log.debug:
+            self._log.add(4, f"refusing {number}: {refusal.status}: {refusal}")
+        return answers.refusal(refusal, self._date)
+
+    def failed(self, request: Request, error: BaseException) -> Response:
+        """Logs what the handler raised, and gives what the client gets instead."""
+        self._log.error(f"{request.method} {request.target}: {type(error).__name__}: {error}".replace("\n", " "))
+        if self._log.debug:
+            import traceback
+
+            for line in traceback.format_exception(error):
+                self._log.add(4, line)
+        return answers.INTERNAL_ERROR
+
+    def _checked(self, request: Request, given: object) -> Response:
+        if given is self.response or isinstance(given, Response):
+            return given
+        return self.failed(request, TypeError(f"the handler gave {type(given).__name__}, not a Response"))
