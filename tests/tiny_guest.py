@@ -21,7 +21,7 @@ from squib.host.process import Handle, ProcessIdentity, adopt
 from squib.model.machine import MachineConfig, PortForward, UserNetwork
 from squib.model.tree import Device, File, RootfsTree
 from squib.vmm.process_vm import ProcessVm
-from squib.vmm.run_dir import CONSOLE, make_run_dir
+from squib.vmm.run_dir import CONSOLE, file_bytes, make_run_dir
 from support import missing
 
 
@@ -29,6 +29,7 @@ class Behaviour(StrEnum):
     """What a guest does after its boot line; SILENT and DIES never print that."""
 
     SERVES = "serves"  # until asked to stop
+    FLOODS = "floods"  # serves, after FLOOD
     STUBBORN = "stubborn"  # serves, and ignores the wish to stop
     USAGE = "usage"
     FAILED = "failed"
@@ -41,6 +42,7 @@ class Behaviour(StrEnum):
 
 BOOT = b"squib.boot abi=2 uptime_ms=12\n"
 READY = b"squib.ready abi=2 uptime_ms=34 listen=tcp:0.0.0.0:80\n"
+FLOOD = (b"x" * 99 + b"\n") * 240
 STOPPED = b"squib.exit abi=2 status=0 reason=stopped cause=none\n"
 ENDS = {
     Behaviour.USAGE: b"webserver: unknown option '--prot'\nsquib.exit abi=2 status=64 reason=usage cause=none\n",
@@ -68,6 +70,9 @@ def _calls(behaviour: Behaviour) -> tuple[Call, ...]:
     match behaviour:
         case Behaviour.SERVES:
             return (*_NO_CAD, _say(BOOT), _say(READY), Call(_SIGTIMEDWAIT, (_ALL_SIGNALS, 0, 0, 8)), _say(STOPPED), *_END)
+        case Behaviour.FLOODS:
+            rest = (_say(FLOOD), _say(READY), Call(_SIGTIMEDWAIT, (_ALL_SIGNALS, 0, 0, 8)), _say(STOPPED), *_END)
+            return (*_NO_CAD, _say(BOOT), *rest)
         case Behaviour.STUBBORN:
             return (*_NO_CAD, _say(BOOT), _say(READY), Call(_PAUSE))
         case Behaviour.NEVER_READY:
@@ -94,7 +99,7 @@ def config(
     path = folder / f"{behaviour}.img"
     path.write_bytes(initrd(behaviour))
     network = UserNetwork(IPv4Interface("10.0.2.15/24"), IPv4Address("10.0.2.2"), "52:54:00:73:71:62", forwards)
-    return MachineConfig("tiny", kernel or Path("/no/kernel"), path, (f"tiny={behaviour}",), 112, 1, (), network)
+    return MachineConfig("tiny", kernel or Path("/no/kernel"), path, (f"tiny={behaviour}",), 112, 1, (), (network,))
 
 
 @cache
@@ -113,6 +118,8 @@ def vmlinux() -> Path:
 
 class FakeVm(ProcessVm):
     """A Python program that is told to stop by SIGINT."""
+
+    elsewhere = "use a real one"
 
     def __init__(self, process: Handle, run_dir: Path) -> None:
         super().__init__("the fake", process, run_dir / CONSOLE)
@@ -133,8 +140,10 @@ class FakeVmm:
         make_run_dir(run_dir)
         behaviour = next(argument.removeprefix("tiny=") for argument in config.kernel_args if argument.startswith("tiny="))
         line = (sys.executable, "-ISc", _PROGRAM, behaviour, str(run_dir / CONSOLE))
+        bound = file_bytes(config, run_dir)
         with (run_dir / "fake.log").open("wb") as log:
-            return FakeVm(adopt(command.spawn(line, cwd=run_dir, stdout=log, stderr=log, new_session=True)), run_dir)
+            child = command.spawn(line, cwd=run_dir, stdout=log, stderr=log, new_session=True, file_bytes=bound)
+            return FakeVm(adopt(child), run_dir)
 
     def attach(self, identity: ProcessIdentity, run_dir: Path) -> FakeVm | None:
         process = Handle.open(identity)
@@ -152,8 +161,17 @@ if behaviour == "vanishes":
 if behaviour == "silent":
     signal.pause()
 say({BOOT!r})
-if behaviour in ("serves", "stubborn"):
-    say({READY!r})
+if behaviour == "floods":
+    for _ in range(240):
+        try:
+            say(b"x" * 99 + b"\\n")
+        except OSError:
+            pass
+if behaviour in ("serves", "stubborn", "floods"):
+    try:
+        say({READY!r})
+    except OSError:
+        pass
     while signal.sigwait([signal.SIGINT]) and behaviour == "stubborn":
         pass
     say({STOPPED!r})

@@ -19,6 +19,9 @@ from squib.errors import SquibError
 from squib.host import files
 from support import PROJECT, missing, tool
 
+UNFINISHED = shutil.ignore_patterns(".staging-*")
+"""What another squib is just making."""
+
 
 @pytest.fixture(scope="session")
 def kernel_cache() -> Path:
@@ -33,7 +36,7 @@ def kernel_cache() -> Path:
 
 
 def _home(kernel_cache: Path, folder: Path) -> Path:
-    shutil.copytree(kernel_cache, folder / "cache/squib/kernels")
+    shutil.copytree(kernel_cache, folder / "cache/squib/kernels", ignore=UNFINISHED)
     return folder
 
 
@@ -84,7 +87,7 @@ def plain_user(readable_tree: Path, kernel_cache: Path) -> Iterator[Squib]:
     """Squib run by nobody (65534), with a home of that user."""
     setpriv = tool("setpriv")
     home = Path(tempfile.mkdtemp(prefix="squib-nobody-"))
-    shutil.copytree(kernel_cache, home / "cache/squib/kernels")
+    shutil.copytree(kernel_cache, home / "cache/squib/kernels", ignore=UNFINISHED)
     subprocess.run(["chown", "-R", "65534:65534", str(home)], check=True)
     program = Squib(
         ("/usr/bin/python3", "-m", "squib"),

@@ -180,6 +180,60 @@ def test_inputs_that_are_folders_and_outputs_that_are_files(squib: Squib, tmp_pa
     for arguments, status, said in (
         (("build", "--kernel", "/tmp"), 66, "/tmp is a folder, not a kernel"),
         (("build", "-o", "file"), 74, "file is there, and is not a folder"),
+        (("build", "-o", "/proc/x"), 74, "no folder can be made in /proc"),
     ):
         done = squib.run(*arguments)
         assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tap", "tap1"), "--tap is about a drop"),
+        (("--drop", "d", "-o", "out"), "-o has no place there"),
+        (("--drop", "d", "--show", "tree"), "--show has no place there"),
+        (("--drop", "d", "--tap", "a name that is too long"), "cannot be the name of a network device"),
+        (("--drop", "d", "--tap", "tap1/AA:FC"), "is no tap device"),
+        (("--drop", "d", "--ip", "10.0.0.2"), "the length of the network's prefix is missing"),
+        (("--drop", "d", "--ip", "10.0.0.300/24"), "is no address for a guest"),
+    ],
+)
+def test_what_cannot_be_dropped(squib: Squib, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = squib.run("build", "clock", *arguments)
+    assert done.returncode == 64
+    assert message in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_drop_without_firecracker(squib: Squib, tmp_path: Path) -> None:
+    squib.extra["PATH"] = "/nowhere"
+    done = squib.run("build", "clock", "--drop", "d")
+    assert done.returncode == 69
+    assert "squib fetch firecracker" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.tool
+def test_a_drop_without_the_tuned_kernel(squib: Squib, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shutil.copy(tool("busybox"), tmp_path / "bin/firecracker")  # one that needs nothing of its host
+    squib.extra["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    for name in (tmp_path / "cache/squib/kernels").glob("tuned-*"):
+        name.unlink()
+    done = squib.run("build", "clock", "--drop", "d")
+    assert done.returncode == 66
+    assert "squib kernel build" in done.stderr
+    assert not (tmp_path / "d").exists()
+    squib.ok("build", "clock", "--drop", "d", "--kernel", os.environ.get("SQUIB_TEST_KERNEL") or str(cached_vmlinux(tmp_path)))
+    assert {path.name for path in (tmp_path / "d").iterdir()} > {
+        "firecracker",
+        "rootfs.ext4",
+        "run.sh",
+        "vm.json",
+        "vmlinux.bin",
+    }
+
+
+def cached_vmlinux(home: Path) -> Path:
+    record = json.loads((home / "cache/squib/kernels/package.json").read_bytes())
+    return home / "cache/squib/kernels" / f"sha256-{record['vmlinux']}"

@@ -85,6 +85,19 @@ def test_machines(alone: Squib) -> None:
     assert values(alone, "rm", "e") == ["ended"]
 
 
+def test_kernels(alone: Squib) -> None:
+    folder = alone.home / "cache/squib/kernels"
+    folder.mkdir(parents=True)
+    for name in ("tuned-1", "tuned-2", "package"):
+        (folder / f"{name}.json").touch()
+    assert values(alone, "kernel", "") == ["build", "list", "rm", "show"]
+    assert values(alone, "kernel", "show", "") == ["tuned-1", "tuned-2"]
+    assert values(alone, "kernel", "rm", "tuned-1", "") == ["tuned-2"]
+    assert asked(alone, ("squib", "run", "--kernel", "t")) == ["file,t", "plain,tuned"]
+    assert values(alone, "measure", "") == ["memory"]
+    assert "--port" in values(alone, "measure", "memory", "clock", "--")
+
+
 def test_every_verb_that_takes_a_machine_completes_its_name(alone: Squib) -> None:
     context = click.Context(cli)
     commands = {verb: cli.get_command(context, verb) for verb in VERBS}
@@ -103,6 +116,7 @@ def test_appliances_their_keys_and_paths(alone: Squib) -> None:
     assert asked(alone, ("squib", "run", "sh")) == ["file,sh"]
     assert asked(alone, ("squib", "build", "-o", "")) == ["file,"]
     assert asked(alone, ("squib", "init", "")) == ["dir,"]
+    assert asked(alone, ("squib", "vm", "--root-drive", "r")) == ["file,r"]
     assert values(alone, "run", "shop", "--gr") == ["--greeting"]
     assert values(alone, "run", "--gr") == []  # without an appliance it is the clock
     assert {"--publish", "--port", "--logs"} <= set(values(alone, "run", "clock", "--"))

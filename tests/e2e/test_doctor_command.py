@@ -58,7 +58,7 @@ def test_the_answer_about_kvm_is_kept_until_it_is_asked_anew(squib: Squib) -> No
     assert kept.stat().st_mtime_ns == mark
     assert first["state"] == again["state"]
     if again["state"] == "warning":
-        assert again["remedy"] == "squib doctor --retry"
+        assert "squib doctor --retry" in again["remedy"]
         assert "as tried before" in again["found"]
     anew = report(squib, "--retry")["kvm"]
     assert kept.stat().st_mtime_ns != mark

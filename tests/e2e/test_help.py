@@ -13,7 +13,14 @@ from program import Squib
 from squib.cli.main import VERBS, squib
 from support import golden
 
-COMMANDS = [(), *((verb,) for verb in sorted(VERBS) if verb != "serve")]
+COMMANDS = [
+    (),
+    *((verb,) for verb in sorted(VERBS) if verb != "serve"),
+    ("deploy", "kubernetes"),
+    *(("host", verb) for verb in ("check", "setup", "teardown")),
+    ("measure", "memory"),
+    *(("kernel", verb) for verb in ("build", "list", "rm", "show")),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command) or "squib")
@@ -60,3 +67,11 @@ def test_no_command_at_all_shows_the_help(squib: Squib) -> None:
     done = squib.run()
     assert done.returncode == 64
     assert "Commands:" in done.stderr
+
+
+@pytest.mark.parametrize(("line", "named"), [(("build", "--drop"), "squib build"), (("image", "-o"), "squib image")])
+def test_an_option_without_its_value_names_the_command(squib: Squib, line: tuple[str, ...], named: str) -> None:
+    done = squib.run(*line)
+    assert done.returncode == 64
+    assert "requires an argument" in done.stderr
+    assert f"Try `{named} --help' for more." in done.stderr

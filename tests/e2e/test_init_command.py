@@ -28,7 +28,7 @@ def ask(port: int, target: str) -> bytes:
 
 def test_its_test_passes_and_it_serves(alone: Squib) -> None:
     said = alone.ok("init", "my shop")
-    assert said == "my shop/app.py\nmy shop/appliance.toml\nmy shop/test_app.py\n\nNext: squib serve 'my shop', squib run 'my shop', python -m pytest 'my shop'\n"  # fmt: skip
+    assert said == "my shop/app.py\nmy shop/appliance.toml\nmy shop/test_app.py\n\nNext: squib serve 'my shop', squib run 'my shop', python -m pytest 'my shop' (pip install pytest)\n"  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "my shop"],
         cwd=alone.home, env=alone.env, capture_output=True, text=True, timeout=60, check=False,
@@ -82,7 +82,7 @@ def test_it_overwrites_nothing(alone: Squib) -> None:
         (("a", "b"), 64, "b"),
         (("file",), 64, "is a file"),
         (("file/below",), 74, "Not a directory"),
-        (("/proc/squib",), 66, "is not there"),
+        (("/proc/squib",), 74, "no folder can be made in /proc, for /proc/squib"),
     ],
 )
 def test_bad_input(alone: Squib, arguments: tuple[str, ...], status: int, said: str) -> None:

@@ -148,7 +148,7 @@ def test_a_machines_log(squib: Squib, tmp_path: Path) -> None:
         (("--since", "10", "x"), "neither a duration"),
         (("--since", "2026-02-30", "x"), "neither a duration"),
         (("-n", "-1", "x"), "-1 is not in the range"),
-        (("-n", "many", "x"), "not a valid integer"),
+        (("-n", "many", "x"), "'many' is not a valid whole number"),
         ((), "Missing argument"),
     ],
 )

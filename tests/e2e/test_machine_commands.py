@@ -62,6 +62,7 @@ def test_a_day_in_a_machines_life(squib: Squib) -> None:
     assert image["state"] == "present"
     assert {file["name"] for file in image["files"]} == {"rootfs.ext4", "initrd.img", "vmlinux"}
     assert "squib.ready" in Path(str(before["console_log"])).read_text()
+    assert [one["name"] for one in json.loads(squib.ok("ps", "-a", "--json"))] == ["day"]
     for line in squib.ok("ps").splitlines():
         assert len(line) <= 80, line
     text = squib.ok("inspect", "day")

@@ -50,7 +50,7 @@ def test_the_examples_are_found() -> None:
 @pytest.mark.vm
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("qemu")
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md", "docs/boot-report.md"])
 def test_the_examples_do_what_they_say(document: str, squib: Squib, tmp_path: Path) -> None:
     text = (PROJECT / document).read_text()
     for name, content in _FILE.findall(text):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import os
 from pathlib import Path
 
 import pytest
 
+from growth import descriptors, resident_kib
 from program import Squib, free_port
-from squib.app.events import SilentEvents
+from silent_events import SilentEvents
 from squib.app.running import Running
 from squib.build.artifact import open_artifact
-from squib.model.machine import Accel, AccelChoice
+from squib.model.machine import Accel, VmmChoice
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.store import Store
 from squib.vmm.qemu.launch import Qemu
@@ -25,22 +24,6 @@ GROWTH_KIB = 4096
 """What the process may grow by once it is warm: the allocator's whims, and no record of each machine."""
 
 
-def descriptors() -> list[str]:
-    """What this process has open, but the folder that is read for this."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(os.readlink(entry))  # noqa: PTH115 - `socket:[1]` is no path
-        except OSError:
-            continue
-    return sorted(found)
-
-
-def resident_kib() -> int:
-    gc.collect()
-    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0])
-
-
 def rows(store: Store) -> list[int]:
     tables = ("machines", "port_leases", "publications")
     return [store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
@@ -50,9 +33,9 @@ def test_fifty_in_a_row(squib: Squib, qemu: str, tmp_path: Path) -> None:
     """Twelve at once are in test_machine_commands."""
     squib.ok("build", "clock", "-o", "out")
     artifact = open_artifact(tmp_path / "out")
-    vmm, choice = Qemu(Path(qemu), Accel.TCG), AccelChoice(Accel.TCG, "because this is a test")
+    vmm, choice = Qemu(Path(qemu), Accel.TCG), VmmChoice(Accel.TCG, "because this is a test")
     with Store(tmp_path / "soak") as store:
-        running = Running(store, lambda _: vmm, lambda *_: choice, open_artifact)
+        running = Running(store, lambda *_: vmm, lambda *_: choice, open_artifact)
         # A port that no other test wants: the clock's first choice is everybody's.
         spec = RunSpec(mem_size_mib=112, publish=(Publish(LOOPBACK, free_port(), 80),))
         open_before, resident = descriptors(), 0

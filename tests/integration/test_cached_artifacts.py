@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import pytest
 from squib.app import building
 from squib.app.building import Building
 from squib.build.kernels import Kernel
+from squib.build.opening import open_artifact
 from squib.errors import ApplianceError
-from squib.model.image import FileRecord, KernelRecord
+from squib.model.image import Artifact, FileRecord, KernelRecord
 from squib.model.progress import Progress, silent
 
 
@@ -84,3 +87,18 @@ def test_a_damaged_cached_artifact_is_made_again(house: Building, tmp_path: Path
     assert (made.folder / name).read_bytes() == before
     (made.folder / name).unlink()
     assert house.artifact("clock", tmp_path, silent) == made
+
+
+def test_two_at_the_same_moment_have_the_same(house: Building, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither takes what the other one has just put there for a damaged one."""
+
+    def slow(folder: Path, whole: Callable[[Path], Artifact | None] = building._whole) -> Artifact | None:
+        found = whole(folder)
+        time.sleep(0.2)  # in which another one may put it there
+        return found
+
+    monkeypatch.setattr(building, "_whole", slow)
+    with ThreadPoolExecutor() as pool:
+        made = list(pool.map(lambda _: house.artifact("clock", tmp_path, silent), range(4)))
+    assert len({artifact.folder for artifact in made}) == 1
+    assert open_artifact(made[0].folder) == made[0]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squib.app import boot_reporting
 from squib.errors import UsageError
 from squib.formats import console_lines, kernel_cmdline
-from squib.guest import cmdline, console, health, options, privileges, spec, supervisor
+from squib.guest import cmdline, console, health, marks, options, privileges, spec, supervisor
 from squib.model.appliance import (
     RESERVED_KEY_NAMES,
     Appliance,
@@ -99,10 +100,11 @@ def test_squib_reads_the_lines_that_the_guest_writes() -> None:
         console.restart_line(2, 200, "signal:9"),
         console.restart_line(3, 400, "health"),
         console.health_line("unhealthy", 3, "status:503"),
+        console.marks_line([("python", 2_000_999), ("user", 1_000_000)], 64),
         console.exit_line(70, "crashed", "signal:9"),
     ]
     read = console_lines.find("\n".join(line.rstrip("\n") for line in lines).encode() + b"\n")
-    boot, ready, restart, again, checked, end = read
+    boot, ready, restart, again, checked, told, end = read
     assert isinstance(boot, console_lines.Boot)
     assert isinstance(ready, console_lines.Ready)
     assert ready.listen == ("tcp:0.0.0.0:80", "tcp:[::]:80", "unix:/run/a b,c")
@@ -110,7 +112,23 @@ def test_squib_reads_the_lines_that_the_guest_writes() -> None:
     assert again == console_lines.Restart(3, 400, "health")
     assert isinstance(checked, console_lines.Health)
     assert (checked.state, checked.failures, checked.check) == ("unhealthy", 3, "status:503")
+    assert told == console_lines.Marks({"user": 1000, "python": 2000}, 64)
     assert end == console_lines.Exit(70, "crashed", "signal:9")
+
+
+def test_marks_are_asked_for_by_the_parameter_that_the_guest_knows() -> None:
+    assert cmdline.MARKS.decode() == boot_reporting.MARKS_PARAMETER
+    assert f"| `{boot_reporting.MARKS_PARAMETER}` |" in PAGE
+    assert cmdline.parse(f"ro {boot_reporting.MARKS_PARAMETER} quiet".encode()).marks
+    assert not cmdline.parse(b"ro squib.marks=1").marks, "that is an option of the appliance"
+
+
+def test_the_page_has_every_mark() -> None:
+    section = PAGE.partition("## Marks")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    source = "".join((PROJECT / f"src/squib/guest/{name}.py").read_text() for name in ("init", "watch"))
+    taken = re.findall(r"\.mark\(\"(\w+)\"", source)
+    assert sorted(told) == sorted({*taken, *marks.SERVER_MARKS, "user", "root"})
 
 
 def test_the_page_has_every_ending() -> None:

@@ -5,21 +5,45 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from squib.app.inspecting import inspect
-from squib.cli.doctor import report_json
-from squib.cli.json_output import inspection_json, machine_json
+from squib.app.boot_reporting import Watched, findings
+from squib.app.hosting import Told
+from squib.app.imaging import ImageOptions, plan_image
+from squib.app.inspecting import Jailed, inspect
+from squib.app.measuring import Measured
+from squib.build.kernels import Kernel
+from squib.build.tuned_kernels import BuiltKernel
+from squib.cli.boot_report import report_json as report_of_boot
+from squib.cli.checks import report_json
+from squib.cli.fetch import fetched_json
+from squib.cli.host import steps_json
+from squib.cli.image import image_json
+from squib.cli.json_output import inspection_json, kernel_json, machine_json
+from squib.cli.measure import measured_json
+from squib.formats.console_lines import Marks
+from squib.guest.marks import SERVER_MARKS
+from squib.host.appliances import find_appliance
 from squib.host.process import myself
+from squib.model.appliance import Appliance, BudgetSettings
+from squib.model.boot import BootReport
 from squib.model.findings import Level, Row
-from squib.model.machine import Accel, EndedBy
+from squib.model.image import Artifact, FileRecord, InputRecord, KernelRecord, Manifest
+from squib.model.machine import Accel, EndedBy, VmmChoice
+from squib.model.memory_search import MemoryTrial
+from squib.model.reference import parse_reference
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from squib.store import Machine, Reservation, Store
+from squib.vmm.boot_timeline import Sighting, timeline
+from squib.vmm.firecracker.fetch import Fetched, FetchedFile, Source
 from squib.wire import run_spec
 from support import PROJECT
 
+BOOT_MARKS = {"user": 10**6, "python": 10**6, "init": 10**6}
 _ROW = re.compile(r"^\| `(?P<field>[\w.]+)` \| (?P<type>[a-z ]+) \|", re.MULTILINE)
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -92,7 +116,8 @@ def test_a_machine(machines: tuple[Machine, ...]) -> None:
 
 
 def test_an_inspected_machine(machines: tuple[Machine, ...]) -> None:
-    outputs = [inspection_json(inspect(machine)) for machine in machines]
+    seen = [inspect(machine) for machine in machines]
+    outputs = [inspection_json(one) for one in (*seen, replace(seen[0], jail=Jailed(7, Path("/root"))))]
     # An image that is there: as inspect shows it, with a file.
     image = outputs[0]["image"]
     assert isinstance(image, dict)
@@ -100,11 +125,58 @@ def test_an_inspected_machine(machines: tuple[Machine, ...]) -> None:
     hold(documented("A machine") | documented("An inspected machine"), outputs)
 
 
+def test_the_least_memory() -> None:
+    choice = VmmChoice(Accel.TCG, "because")
+    artifact = Artifact(
+        Path("/out"), Manifest("0", 2, Appliance("shop", "a:b", Path("/")), KernelRecord("6.1", "t", 17), (), ())
+    )
+    outputs = [
+        measured_json(artifact, Measured((MemoryTrial(32, "", 1.5, 400), MemoryTrial(28, "no")), 24, choice)),
+        measured_json(artifact, Measured((MemoryTrial(32, "no"),), 24, choice)),
+    ]
+    hold(documented("The least memory"), outputs)
+
+
+def test_a_tuned_kernel() -> None:
+    inputs = (InputRecord("linux-source-6.1", "6.1.1", "a" * 64),)
+    kernel = Kernel(Path("/k"), FileRecord("vmlinux", 1, "b" * 64), KernelRecord("6.1", "a test", 17), (), inputs)
+    hold(documented("A tuned kernel"), [kernel_json(BuiltKernel("tuned-1", kernel, datetime.now(UTC), current=True))])
+
+
 def test_a_doctors_report() -> None:
     rows = [Row("kvm", Level.WARNING, "no", "squib doctor --retry"), Row("memory", Level.OK, "enough")]
     hold(
         documented("A doctor's report"), [report_json(rows), report_json([*rows, Row("qemu", Level.MISSING, "not installed")])]
     )
+
+
+def test_steps_on_a_host() -> None:
+    steps = [Told(undoes=True, command="nft delete table inet squib"), Told(undoes=False, command="x", remark="it stays so")]
+    hold(documented("Steps on a host"), [steps_json(steps, dry_run=True)])
+
+
+def test_a_boot_report(machines: tuple[Machine, ...]) -> None:
+    seen = Sighting(0.0, ((1.0, 900), (2.0, 1900)), Marks(dict.fromkeys(SERVER_MARKS, 10**6) | BOOT_MARKS, 1000), 2.5)
+    manifest = Manifest("0", 2, Appliance("shop", "a:b", Path("/")), KernelRecord("6.1", "", 64), (), ())
+    outputs = []
+    for used_mib in (64.5, None):
+        budgets = findings(BudgetSettings(100, 100, 100), 1, 1, used_mib)
+        report = BootReport((timeline(seen),), 11.5, used_mib, budgets)
+        watched = Watched(report, machines[0], VmmChoice(Accel.TCG, "because"))
+        outputs.append(report_of_boot(Artifact(Path("/"), manifest), watched))
+    hold(documented("A boot report"), outputs)
+
+
+def test_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = plan_image(find_appliance("clock", tmp_path), ImageOptions(parse_reference("a")), lambda *_: None)
+    hold(documented("An image"), [image_json(made, None), image_json(made, tmp_path)])
+
+
+def test_a_fetched_program() -> None:
+    files = (FetchedFile("firecracker", Path("/f"), 1, "a" * 64, "a wheel"),)
+    outputs = [fetched_json("firecracker", Fetched("1", source, files)) for source in (None, Source.PATH)]
+    hold(documented("A fetched program"), outputs)
 
 
 def test_null_is_told_where_it_comes(machines: tuple[Machine, ...]) -> None:

@@ -268,3 +268,28 @@ def test_the_body_is_of_the_second_in_which_it_was_asked() -> None:
     assert clock.answer(request).body == body_at(101)
     now[0] = 50.0
     assert clock.answer(request).body == body_at(50)
+
+
+def test_a_request_that_comes_again_is_asked_again_and_may_come_in_any_pieces() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: Request) -> Response:
+        asked.append((request.target, dict(request.headers)["a"]))
+        return Response(b'"%d-00:00" }' % len(asked))
+
+    with serving(answer=answer) as (address, _), connect(address) as sock:
+        for number in range(30):
+            data = b"GET /%d HTTP/1.1\r\nHost: x\r\nA: %d\r\n\r\n" % (number % 3, number % 3)
+            cut = number * 2 if number % 2 else 0  # each second one goes the long way
+            if cut:
+                sock.sendall(data[:cut])
+                time.sleep(0.002)
+            sock.sendall(data[cut:])
+            assert read_answers(sock, 1).endswith(b'\r\n\r\n"%d-00:00" }' % (number + 1))
+    assert asked == [(f"/{number % 3}", f"{number % 3}") for number in range(30)]
+
+
+def test_an_event_of_a_descriptor_that_was_closed_in_the_same_turn_is_nothing() -> None:
+    with serving() as (address, server):
+        server._other_event(1_000_000, 1, None)
+        assert exchange(address, GET).startswith(b"HTTP/1.1 200 OK")

@@ -91,3 +91,27 @@ def test_nothing_here_does_io() -> None:
     for name in ("http1", "head", "body", "grammar"):
         text = (folder / f"{name}.py").read_text()
         assert not any(word in text for word in ("import os", "socket", "import time", "open("))
+
+
+LINES = [b"GET / HTTP/1.1", b"HEAD /a?b HTTP/1.1", b"GET / HTTP/1.0", b"GET / HTTP/1.2", b"GET / HTTP/2.0", b"GET /", b"", b"BREW / HTTP/1.1",
+         b"OPTIONS * HTTP/1.1", b"GET * HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"GET http://a/ HTTP/1.1", b"GET /" + b"a" * 9000 + b" HTTP/1.1",
+         b"GET /\xe9 HTTP/1.1", b"GET /\0 HTTP/1.1", b"GET /\n HTTP/1.1", b"GET /\r HTTP/1.1", b"GET  / HTTP/1.1", b"PRI * HTTP/2.0"]  # fmt: skip
+FIELD_LINES = [b"Host: x", b"Host: x ", b"host:y", b"X-Host: x", b"Host: ?", b"Connection: keep-alive", b"connection: Keep-Alive",
+               b"Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 3", b"Content-Type: a", b"Expect: 100-continue",
+               b"Transfer-Encoding: chunked", b"A: b", b" folded", b"A : b", b"A", b"A:\x01", b"A: b\rHost: z", b"A: b\nHost: z"]  # fmt: skip
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.tuples(st.sampled_from(LINES), st.lists(st.sampled_from(FIELD_LINES), max_size=4)), min_size=1, max_size=8))
+def test_what_a_reader_has_read_changes_nothing(heads: list[tuple[bytes, list[bytes]]]) -> None:
+    def read(reader: HeadReader, head: bytes) -> object:
+        try:
+            found = reader.read(head)
+        except Refusal as refusal:
+            return refusal.status, str(refusal)
+        return found.method, found.target, found.minor, found.length, found.keep_alive, found.awaits_continue, found.fields
+
+    used = HeadReader(LIMITS)
+    for line, fields in [*heads, *((line, fields) for line, _ in heads for _, fields in heads)]:
+        head = b"\r\n".join([line, *fields, b"", b""])
+        assert read(used, head) == read(HeadReader(LIMITS), head)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from squib.errors import ApplianceError
 from squib.model.appliance import (
     Appliance,
+    BudgetSettings,
     HealthSettings,
     ImageSettings,
     Key,
@@ -41,6 +42,7 @@ appliances = st.builds(
     network=st.builds(NetworkSettings, st.lists(whole, max_size=3).map(tuple), st.booleans()),
     image=st.builds(ImageSettings, st.lists(word, max_size=3).map(tuple), st.lists(word, max_size=3).map(tuple)),
     restart=st.builds(RestartSettings, st.sampled_from(RestartPolicy), whole),
+    budget=st.builds(BudgetSettings, st.none() | whole, st.none() | whole, st.none() | whole),
     health=st.none() | st.builds(HealthSettings, word, whole, whole, whole, whole),
 )
 manifests = st.builds(

@@ -13,7 +13,7 @@ from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNe
 from squib.vmm.qemu.argv import argv
 
 NETWORK = UserNetwork(IPv4Interface("10.0.2.15/24"), IPv4Address("10.0.2.2"), "52:54:00:73:71:62")
-MACHINE = MachineConfig("m", Path("/k"), None, (), 128, 1, (), NETWORK)
+MACHINE = MachineConfig("m", Path("/k"), None, (), 128, 1, (), (NETWORK,))
 FORWARDS = st.builds(PortForward, st.ip_addresses(v=4), st.integers(1, 65535), st.integers(1, 65535))
 PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(
     lambda text: Path("/", text.lstrip("/") or "x")
@@ -37,7 +37,7 @@ def test_a_path_comes_through_whole(path: Path, accel: Accel) -> None:
 @given(st.lists(FORWARDS, max_size=8).map(tuple), st.booleans())
 def test_what_is_published(forwards: tuple[PortForward, ...], outbound: bool) -> None:
     network = replace(NETWORK, forwards=forwards, outbound=outbound)
-    line = argv(replace(MACHINE, network=network), Accel.TCG, program=Path("/q"))
+    line = argv(replace(MACHINE, interfaces=(network,)), Accel.TCG, program=Path("/q"))
     netdev = line[line.index("-netdev") + 1]
     assert values(netdev, "hostfwd") == [f"tcp:{f.host_address}:{f.host_port}-10.0.2.15:{f.guest_port}" for f in forwards]
     assert values(netdev, "restrict") == ([] if outbound else ["on"])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from squib.errors import StorageError
-from squib.model.machine import Accel
+from squib.model.machine import Accel, VmmKind
+from squib.model.network import DEFAULT_GUEST_IP, GuestIp
 from squib.model.run import Publish, RunSpec
 from squib.wire import run_spec
 
@@ -27,6 +28,11 @@ SPECS = st.builds(
     name=st.none() | TEXT,
     accel=st.none() | st.sampled_from(Accel),
     ready_timeout_s=st.floats(1, 1e9),
+    vmm=st.none() | st.sampled_from(VmmKind),
+    tap=st.none() | st.tuples(TEXT, TEXT),
+    guest_ip=st.none() | st.just(DEFAULT_GUEST_IP) | st.just(GuestIp(IPv4Interface("10.0.0.2/30"), hostname="a")),
+    host_network=st.booleans(),
+    user_network=st.booleans(),
 )
 
 
@@ -61,6 +67,8 @@ def test_any_text_is_a_spec_or_an_error_of_ours(text: str) -> None:
         '{"publish": [{"host_address": "here", "host_port": 1, "guest_port": 1}]}',
         '{"publish": [{"host_address": "::1", "host_port": 65536, "guest_port": 1}]}',
         '{"accel": "xen"}',
+        '{"vmm": "xen"}',
+        '{"guest_ip": "here"}',
     ],
 )
 def test_what_is_no_spec(text: str) -> None:

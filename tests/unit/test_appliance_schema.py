@@ -78,6 +78,12 @@ SHAPES = [  # each is wrong in one thing
     HEAD + 'health.start_period = "-1s"\n',
     HEAD + 'health.start_periode = "1s"\n',
     HEAD + "health = true\n",
+    HEAD + "budget.boot_ms = 0\n",
+    HEAD + "budget.boot_ms = 600001\n",
+    HEAD + 'budget.boot_ms = "1s"\n',
+    HEAD + "budget.rootfs_mib = 1.5\n",
+    HEAD + "budget.memory_mib = 1048577\n",
+    HEAD + "budget.boot_s = 1\n",
 ]
 
 
@@ -109,6 +115,8 @@ def test_packaged_appliances_are_valid(name: str) -> None:
         HEAD + 'machine.memory = "64m"\nsummary = "ä shop"\n',
         HEAD + 'keys.port = { type = "port", default = 65535 }\nkeys.x = { type = "bool", default = false, doc = "x" }\n',
         HEAD + "[health]\n",
+        HEAD + "[budget]\n",
+        HEAD + "[budget]\nboot_ms = 600000\nrootfs_mib = 1\nmemory_mib = 1048576\n",
         HEAD + 'health = { path = "/h?a=b%20", interval = "9999m", timeout = "1ms", failures = 1, start_period = "0s" }\n',
         HEAD + 'restart = { policy = "on-failure", tries = 100 }\n',
         HEAD + 'image = { include = ["static", "a/b..c"], modules = ["a.b", "_c"] }\n',
@@ -140,7 +148,7 @@ def _toml(value: object) -> str:
 
 @given(
     st.sampled_from(["name", "serve", "summary", "machine.memory", "machine.vcpus", "network.ports", "network.outbound",
-                     "image.include", "image.modules", "restart.policy", "restart.tries", "health.path", "health.interval", "health.timeout",
+                     "image.include", "image.modules", "restart.policy", "restart.tries", "budget.boot_ms", "budget.memory_mib", "health.path", "health.interval", "health.timeout",
                      "health.failures", "health.start_period", "keys.x.type", "keys.x.default", "keys.x.doc", "keys.port.type", "keys.port.default"]),
     _VALUE,
 )  # fmt: skip

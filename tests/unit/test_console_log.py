@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from squib.errors import GuestError, SquibError, UsageError
 from squib.formats.console_lines import Boot, Exit, Ready
 from squib.vmm.console_log import ConsoleLog
-from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
+from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic, suspect_memory
 
 BOOT = b"squib.boot abi=2 uptime_ms=12\r\n"
 PANIC = b"[    1.2] Kernel panic - not syncing: "
@@ -72,8 +72,8 @@ def test_what_led_to_a_panic_stays_in_the_tail() -> None:
         (b"VFS: Unable to mount root fs on unknown-block(0,0)\n", "no root file-system", "squib build"),
         (b"No working init found.\n", "no root file-system or no init", "squib build"),
         (b"Attempted to kill init! exitcode=0x0000000b\n", "init, died", "squib build"),
-        (b"Fatal exception in interrupt\n", "kernel panicked: Fatal exception", "below"),
-        (b"\n", "kernel panicked: no reason given", "below"),
+        (b"Fatal exception in interrupt\n", "kernel panicked: Fatal exception", "above"),
+        (b"\n", "kernel panicked: no reason given", "above"),
     ],
 )
 def test_panics(said: bytes, message: str, hint: str) -> None:
@@ -136,9 +136,19 @@ def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
     ],
 )
 def test_deadlines(said: bytes, message: str) -> None:
-    error = explain_deadline(log_of(said), timeout=5)
+    error = explain_deadline(log_of(said), timeout=5, elsewhere="try --accel tcg")
     assert message in str(error)
     assert error.hint
+
+
+def test_little_memory_is_the_first_thing_to_try() -> None:
+    late = explain_deadline(log_of(BOOT), timeout=5, elsewhere="try --accel tcg")
+    error = suspect_memory(late, mem_size_mib=24, ample_mib=40)
+    assert (str(error), error.detail) == (str(late), late.detail)
+    assert error.hint == "--memory 40M, for 24 MiB are little for it; or give it more time: --timeout 15"
+    assert suspect_memory(late, mem_size_mib=40, ample_mib=40) is late
+    panic = explain_panic(log_of(PANIC + b"System is deadlocked on memory\n"))
+    assert suspect_memory(panic, mem_size_mib=24, ample_mib=40) is panic
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import sys
@@ -19,10 +20,12 @@ from squib.host import survey
 from squib.model.findings import Level, Row
 from squib.store import SCHEMA_VERSION, Store
 from squib.store.glance import glance
+from squib.wire import sbom
 from support import PROJECT
 
-NAMES = ["system", "python", "python packages", "qemu-system-x86_64", "mke2fs", "debugfs", "guest kernel", "apt-get", "dpkg-deb",
-         "kvm", "cache", "state", "machines", "memory", "tun", "user namespaces", "nft", "firecracker"]  # fmt: skip
+NAMES = ["system", "python", "python packages", "qemu-system-x86_64", "mke2fs", "debugfs", "guest kernel", "tuned kernel", "apt-get", "dpkg-deb",
+         "kvm", "cache", "state", "machines", "memory", "tun", "user namespaces", "nft", "pasta", "firecracker", *([] if os.geteuid() else ["jailer"]),
+         "kernel build", "skopeo", "sbom"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,13 @@ def test_a_package_that_is_not_there_is_a_row(monkeypatch: pytest.MonkeyPatch) -
     assert row.remedy.endswith("-m pip install lz4")
 
 
+def test_what_writes_bills_of_materials_is_what_the_extra_names() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    (requirement,) = project["optional-dependencies"]["sbom"]
+    assert rows()["sbom"].level is Level.OK
+    assert sbom.install_command() == f"{sys.executable} -m pip install '{requirement}'"
+
+
 @pytest.mark.parametrize("error", [ValueError("strange"), HostError("no", hint="do this")])
 @pytest.mark.parametrize(
     "looks", [("python", "device", "memory", "permissions"), ("system", "program", "namespaces", "folder")]
@@ -78,6 +88,7 @@ def test_no_look_ends_the_report(looks: tuple[str, ...], error: Exception, monke
     assert list(found) == NAMES
     failed = [row for row in found.values() if row.found.startswith("could not be looked at: ")]
     assert len(failed) >= len(looks)
+    assert failed == [row for row in found.values() if row.unseen]
     assert {row.remedy for row in failed} == {getattr(error, "hint", "")}
 
 

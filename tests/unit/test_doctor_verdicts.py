@@ -10,9 +10,13 @@ import pytest
 
 from squib.app import verdicts
 from squib.model.findings import (
+    BillLibraryFound,
     DatabaseFound,
     DeviceFound,
+    FirecrackerFound,
     FolderFound,
+    JailerFound,
+    KernelBuildFound,
     KernelFound,
     KvmFound,
     Level,
@@ -24,6 +28,7 @@ from squib.model.findings import (
     QemuFound,
     Row,
     SystemFound,
+    TunedFound,
     Unlooked,
     User,
 )
@@ -88,8 +93,6 @@ def test_programs() -> None:
     broken = ProgramFound("mke2fs", "e2fsprogs", Path("/sbin/mke2fs"), problem="exit status 127")
     check(verdicts.program(broken, ANN), Level.MISSING, "/sbin/mke2fs does not run: exit status 127", "sudo apt-get install --reinstall e2fsprogs")  # fmt: skip
     check(verdicts.program(QEMU, ANN), Level.OK, "7.2.22 (/usr/bin/qemu-system-x86_64)")
-    check(verdicts.optional(ProgramFound("nft", "nftables", None)), Level.OK, "not installed; optional")
-    check(verdicts.optional(replace(QEMU, name="firecracker")), Level.OK, "optional")
 
 
 def test_qemu() -> None:
@@ -130,9 +133,13 @@ def test_kvm_is_never_missing_for_there_is_emulation() -> None:
     assert verdicts.kvm(KvmFound(MAY_NOT, "", hardware=False), ROOT).remedy == "setfacl -m u:root:rw /dev/kvm"
     works = KvmFound(KVM, "kvm_amd", hardware=True, works=True, trial="a trial boot of this kernel spoke after 180 ms")
     check(verdicts.kvm(works, ANN), Level.OK, "spoke after 180 ms (driver kvm_amd; root:kvm 0660)")
+    again = "squib doctor --retry tries anew, after a change of this host"
+    retry = f"run squib on a host with hardware virtualisation, its own or nested; {again}"
     useless = KvmFound(KVM, "kvm_pvm", hardware=False, works=False, trial="a trial boot of this kernel showed nothing in 2.5 s")
-    check(verdicts.kvm(useless, ANN), Level.WARNING, "showed nothing in 2.5 s (driver kvm_pvm, no hardware behind it")
-    check(verdicts.kvm(replace(useless, kept=True), ANN), Level.WARNING, "as tried before", "squib doctor --retry")
+    check(verdicts.kvm(useless, ANN), Level.WARNING, "showed nothing in 2.5 s (driver kvm_pvm, no hardware behind it", retry)
+    check(verdicts.kvm(replace(useless, kept=True), ANN), Level.WARNING, "as tried before", retry)
+    flawed = verdicts.kvm(replace(useless, hardware=True), ANN)
+    check(flawed, Level.WARNING, "showed nothing", again)
     untried = KvmFound(KVM, "", hardware=False, untried="no guest kernel is cached yet", hint="squib demo")
     check(verdicts.kvm(untried, ANN), Level.WARNING, "no trial boot: no guest kernel is cached yet", "squib demo")
 
@@ -145,6 +152,20 @@ def test_tun_and_namespaces_are_for_later() -> None:
     check(verdicts.tun(denied, ANN), Level.WARNING, "may not open", "sudo setfacl -m u:ann:rw /dev/net/tun")
     check(verdicts.namespaces(NamespacesFound("", ()), ANN), Level.OK, "can be made")
     check(verdicts.namespaces(NamespacesFound("Invalid argument", (("user.max_user_namespaces", 100),)), ANN), Level.WARNING, "Invalid argument")  # fmt: skip
+
+
+def test_one_way_out_is_enough() -> None:
+    pasta, slirp = ProgramFound("pasta", "passt", Path("/usr/bin/pasta")), ProgramFound("slirp4netns", "passt", None)
+    there = replace(slirp, path=Path("/usr/bin/slirp4netns"), version="1.2.0")
+    check(verdicts.way_out((pasta, slirp), ANN), Level.OK, "pasta (/usr/bin/pasta)")
+    check(
+        verdicts.way_out((replace(pasta, problem="exit status 1"), there), ANN),
+        Level.OK,
+        "slirp4netns 1.2.0 (/usr/bin/slirp4netns)",
+    )
+    check(verdicts.way_out((replace(pasta, path=None), slirp), ANN), Level.WARNING, "neither pasta nor slirp4netns", "sudo apt-get install passt")  # fmt: skip
+    broken = verdicts.way_out((replace(pasta, problem="exit status 1"), slirp), ANN)
+    check(broken, Level.WARNING, "does not run: exit status 1", "sudo apt-get install --reinstall passt")
 
 
 @pytest.mark.parametrize(
@@ -191,3 +212,59 @@ def test_the_record_of_machines_and_memory() -> None:
 def test_a_failed_look_counts_as_what_it_looked_for() -> None:
     check(verdicts.unlooked("x", Unlooked("no answer within 5 s", "df -h"), needed=True), Level.MISSING, "no answer", "df -h")
     check(verdicts.unlooked("x", Unlooked("why"), needed=False), Level.WARNING, "could not be looked at: why")
+
+
+def test_firecracker() -> None:
+    program = ProgramFound("firecracker", "", Path("/opt/my fc/firecracker"), "1.12.1")
+    none = verdicts.firecracker(FirecrackerFound(replace(program, path=None), fetched=False, digest_from=""))
+    check(none, Level.WARNING, "machines run in QEMU", "squib fetch firecracker")
+    fetched = verdicts.firecracker(FirecrackerFound(program, fetched=True, digest_from="a wheel"))
+    check(fetched, Level.OK, "1.12.1 (/opt/my fc/firecracker, fetched by squib); its digest is that of a wheel")
+    own = verdicts.firecracker(FirecrackerFound(program, fetched=False, digest_from=""))
+    check(own, Level.WARNING, "squib does not know its digest", "squib fetch firecracker")
+    broken = verdicts.firecracker(FirecrackerFound(replace(program, problem="no"), fetched=True, digest_from=""))
+    check(broken, Level.WARNING, "does not run: no", "rm '/opt/my fc/firecracker'")
+
+
+def test_the_tuned_kernel_is_never_missing() -> None:
+    assert verdicts.tuned_kernel(TunedFound("6.1-squib")).found == "6.1-squib, for --kernel tuned"
+    row = verdicts.tuned_kernel(TunedFound(""))
+    assert (row.level, row.remedy) == (Level.OK, "")
+    assert row.found == "none is built; optional: squib kernel build"
+
+
+def test_what_only_some_verbs_need() -> None:
+    check(verdicts.kernel_build(KernelBuildFound(()), ANN), Level.OK, "all that squib kernel build needs")
+    lacking = KernelBuildFound(("bc", "flex"))
+    check(
+        verdicts.kernel_build(lacking, ANN),
+        Level.WARNING,
+        "not installed: bc, flex; only squib",
+        "sudo apt-get install bc flex",
+    )
+    check(
+        verdicts.kernel_build(lacking, replace(ANN, has_apt=False)),
+        Level.WARNING,
+        "bc, flex",
+        "install with this system's package manager what these packages of Debian's hold",
+    )
+    check(verdicts.bill_library(BillLibraryFound(PackageFound("lib", "11.1"), "get it")), Level.OK, "lib 11.1")
+    none = verdicts.bill_library(BillLibraryFound(PackageFound("lib", None), "get it"))
+    check(none, Level.WARNING, "lib is not installed: only squib image --sbom needs it", "get it")
+
+
+@pytest.mark.parametrize(
+    ("firecracker", "jailer", "limits", "level", "says", "remedy"),
+    [
+        ("/b/firecracker", "/b/jailer", "/c", Level.OK, "/b/jailer; its limits by /c", ""),
+        ("/b/firecracker", "/b/jailer", None, Level.WARNING, "no cgroup v2 with cpu, pids: root's Firecracker needs --no-jailer", "boot with"),
+        ("/b/firecracker", None, "/c", Level.WARNING, "there is no jailer beside /b/firecracker", "squib fetch firecracker"),
+        (None, None, None, Level.WARNING, "there is no Firecracker here; no cgroup v2 with cpu, pids: ", "squib fetch firecracker"),
+    ],
+)  # fmt: skip
+def test_jailer(firecracker: str | None, jailer: str | None, limits: str | None, level: Level, says: str, remedy: str) -> None:
+    program, beside, top = (Path(one) if one else None for one in (firecracker, jailer, limits))
+    row = verdicts.jailer(JailerFound(program, beside, top, ("cpu", "pids")))
+    assert row.level is level
+    assert says in row.found
+    assert remedy in row.remedy

@@ -49,3 +49,20 @@ def test_a_file_that_may_not_be_run(tmp_path: Path) -> None:
 def test_admin_folders_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert command.find("ldconfig", package="libc-bin").name == "ldconfig"
+
+
+def test_lines_come_while_the_program_runs(tmp_path: Path) -> None:
+    seen: list[str] = []
+    command.stream(["sh", "-c", "echo one; echo two >&2"], cwd=tmp_path, env={}, timeout=60, on_line=seen.append)
+    assert seen == ["one", "two"]
+
+
+def test_a_streamed_failure_shows_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"sh failed \(exit status 3\)") as caught:
+        command.stream(["sh", "-c", "echo one; exit 3"], cwd=tmp_path, env={}, timeout=60, on_line=lambda _: None)
+    assert caught.value.detail == "one"
+
+
+def test_a_streamed_program_that_takes_too_long_ends_with_all_it_started(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"did not end within 0\.2 s"):
+        command.stream(["sh", "-c", "sleep 300 & wait"], cwd=tmp_path, env={}, timeout=0.2, on_line=lambda _: None)

@@ -18,6 +18,7 @@ ONLY_IN_THE_SERVER = {
     "squib.guest.http1",
     "squib.guest.manpage",
     "squib.guest.health",
+    "squib.guest.kernel_log",
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import struct
 
 import pytest
 import zstandard
@@ -9,7 +10,7 @@ import zstandard
 from kernel_bytes import RELEASE, module
 from squib.build.kernel_modules import read_builtin, select_modules
 from squib.errors import ApplianceError
-from squib.formats.kernel_module import KernelModule, load_order, module_name, read_module
+from squib.formats.kernel_module import KernelModule, load_order, module_name, read_module, without_signature
 from squib.model.progress import silent
 
 DATA = module("virtio_blk", "virtio", "virtio-ring")
@@ -84,3 +85,17 @@ def test_what_is_missing_otherwise_is_told() -> None:
 def test_modules_of_another_kernel_are_refused() -> None:
     with pytest.raises(ApplianceError, match=r"is for kernel 6\.6\.6-test, and the kernel is 7"):
         select(("virtio_blk",), release="7")
+
+
+def signed(data: bytes, signature: bytes) -> bytes:
+    """As scripts/sign-file.c of the kernel does it."""
+    return data + signature + struct.pack(">8xI", len(signature)) + b"~Module signature appended~\n"
+
+
+def test_a_signature_is_cut_away_and_nothing_else() -> None:
+    plain = module("virtio_blk")
+    assert without_signature(signed(plain, b"\x30\x82" * 300)) == plain
+    assert without_signature(plain) == plain
+    for damaged in (b"~Module signature appended~\n", signed(b"", b"x")[1:], signed(plain, b"x" * 9)[-48:]):
+        assert without_signature(damaged) == damaged, "a length that cannot be"
+    assert read_module("virtio_blk", without_signature(signed(plain, b"x" * 9))).name == "virtio_blk"

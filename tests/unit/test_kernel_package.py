@@ -204,8 +204,12 @@ def test_a_kernel_that_a_person_names(apt: FakeApt, tmp_path: Path) -> None:
 
 
 def test_a_kernel_or_folder_that_is_not_there(apt: FakeApt, tmp_path: Path) -> None:
-    with pytest.raises(MissingError):
+    with pytest.raises(MissingError, match=r"the kernel .*/none is not there") as caught:
         FileKernel(tmp_path / "none").obtain(silent)
+    assert "the path of a vmlinux or a bzImage, or --kernel tuned" in caught.value.hint
+    with pytest.raises(MissingError) as caught:
+        FileKernel(Path("tuend")).obtain(silent)
+    assert caught.value.hint == "did you mean --kernel tuned?"
     path = tmp_path / "vmlinux"
     path.write_bytes(vmlinux())
     with pytest.raises(MissingError, match="there is no folder"):

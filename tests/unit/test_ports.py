@@ -45,3 +45,16 @@ def test_what_the_system_says(monkeypatch: pytest.MonkeyPatch, number: int, kind
 @pytest.mark.parametrize(("address", "text"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80")])
 def test_endpoint(address: str, text: str) -> None:
     assert ports.endpoint(ip_address(address), 80) == text
+
+
+def test_a_port_that_is_held_is_nobody_elses_and_refuses_who_connects() -> None:
+    for holding, wanted in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")):
+        port = ports.choose(IPv4Address(holding))
+        with ports.hold(IPv4Address(holding), port):
+            with pytest.raises(TakenError):
+                ports.check(IPv4Address(wanted), port)
+            with pytest.raises(TakenError):
+                ports.hold(IPv4Address(wanted), port)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=10)
+        ports.check(IPv4Address(wanted), port)

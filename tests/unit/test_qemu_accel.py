@@ -11,9 +11,10 @@ from squib.errors import UnavailableError
 from squib.host import kvm
 from squib.host.kvm import KvmDevice
 from squib.host.process import working_in
-from squib.model.machine import Accel, AccelChoice
-from squib.vmm.qemu import accel
-from squib.vmm.qemu.accel import choose, try_boot
+from squib.model.machine import Accel, VmmChoice
+from squib.vmm import kvm_trial
+from squib.vmm.kvm_trial import try_boot
+from squib.vmm.qemu.accel import choose, trial_boot
 from squib.vmm.run_dir import make_run_dir
 
 GOOD = KvmDevice("", "", "kvm_intel")
@@ -28,7 +29,7 @@ DIES = "import sys; sys.exit('kvm_buf_set_msrs: Assertion failed')"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(accel, "TRIAL_S", 0.4)
+    monkeypatch.setattr(kvm_trial, "TRIAL_S", 0.4)
     return tmp_path / "cache/squib/kvm-trials.json"
 
 
@@ -44,12 +45,12 @@ def calls(folder: Path) -> int:
     return (folder / "calls").stat().st_size
 
 
-def decide(wanted: Accel | None, program: Path, device: KvmDevice = GOOD, sha256: str = "aa") -> AccelChoice:
+def decide(wanted: Accel | None, program: Path, device: KvmDevice = GOOD, sha256: str = "aa") -> VmmChoice:
     return choose(wanted, kernel=KERNEL, kernel_sha256=sha256, program=program, device=device)
 
 
 def test_emulation_is_never_tried() -> None:
-    assert decide(Accel.TCG, Path("/none")) == AccelChoice(Accel.TCG, "emulation (TCG), as asked for")
+    assert decide(Accel.TCG, Path("/none")) == VmmChoice(Accel.TCG, "emulation (TCG), as asked for")
 
 
 @pytest.mark.parametrize("wanted", [None, Accel.KVM])
@@ -99,8 +100,8 @@ def test_the_trial_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.Mo
         folders.append(folder)
         return make_run_dir(folder)
 
-    monkeypatch.setattr(accel, "make_run_dir", remember)
-    assert not try_boot(KERNEL, Accel.KVM, program=qemu(tmp_path, SILENT), timeout=0.2).works
+    monkeypatch.setattr(kvm_trial, "make_run_dir", remember)
+    assert not try_boot(trial_boot(KERNEL, Accel.KVM, program=qemu(tmp_path, SILENT)), timeout=0.2).works
     assert folders
     assert not folders[0].exists()
     assert working_in(folders[0]) == ()

@@ -15,6 +15,12 @@ from squib.vmm.qemu.argv import argv, kernel_command_line
 from support import golden
 
 QEMU = Path("/usr/bin/qemu-system-x86_64")
+NETWORK = UserNetwork(
+    IPv4Interface("10.0.2.15/24"),
+    IPv4Address("10.0.2.2"),
+    "52:54:00:73:71:62",
+    (PortForward(IPv4Address("127.0.0.1"), 8080, 80), PortForward(IPv4Address("0.0.0.0"), 9090, 8080)),
+)
 MACHINE = MachineConfig(
     name="clock-1",
     kernel=Path("/images/clock/vmlinux"),
@@ -23,19 +29,14 @@ MACHINE = MachineConfig(
     mem_size_mib=128,
     vcpu_count=1,
     drives=(Drive("rootfs", Path("/images/clock, mine/rootfs.ext4")), Drive("data", Path("/data.raw"), read_only=False)),
-    network=UserNetwork(
-        IPv4Interface("10.0.2.15/24"),
-        IPv4Address("10.0.2.2"),
-        "52:54:00:73:71:62",
-        (PortForward(IPv4Address("127.0.0.1"), 8080, 80), PortForward(IPv4Address("0.0.0.0"), 9090, 8080)),
-    ),
+    interfaces=(NETWORK,),
 )
 
 
 @pytest.mark.parametrize("accel", list(Accel))
 @pytest.mark.parametrize("outbound", [False, True])
 def test_golden(accel: Accel, outbound: bool, update_golden: bool) -> None:
-    machine = replace(MACHINE, network=replace(MACHINE.network, outbound=outbound))
+    machine = replace(MACHINE, interfaces=(replace(NETWORK, outbound=outbound),))
     lines = argv(machine, accel, program=QEMU, qmp_fd=7)
     text = "".join(f"{' ' if not part.startswith('-') else ''}{part}\n" for part in lines)
     golden(f"qemu-argv-{accel}{'-outbound' if outbound else ''}.txt", text, update=update_golden)
@@ -56,16 +57,16 @@ def test_a_name_that_qemu_or_the_kernel_would_read_otherwise(name: str) -> None:
 
 
 def test_ipv6_is_refused_with_a_remedy() -> None:
-    network = replace(MACHINE.network, forwards=(PortForward(IPv6Address("::1"), 8080, 80),))
+    network = replace(NETWORK, forwards=(PortForward(IPv6Address("::1"), 8080, 80),))
     with pytest.raises(UsageError, match="IPv6 address ::1") as caught:
-        argv(replace(MACHINE, network=network), Accel.TCG, program=QEMU)
+        argv(replace(MACHINE, interfaces=(network,)), Accel.TCG, program=QEMU)
     assert "--publish 127.0.0.1:8080:80" in caught.value.hint
 
 
 def test_a_network_without_room_for_three() -> None:
-    network = replace(MACHINE.network, guest=IPv4Interface("10.0.2.1/30"), gateway=IPv4Address("10.0.2.2"))
+    network = replace(NETWORK, guest=IPv4Interface("10.0.2.1/30"), gateway=IPv4Address("10.0.2.2"))
     with pytest.raises(UsageError, match="too small"):
-        argv(replace(MACHINE, network=network), Accel.TCG, program=QEMU)
+        argv(replace(MACHINE, interfaces=(network,)), Accel.TCG, program=QEMU)
 
 
 def test_the_kernels_line_may_be_as_long_as_the_kernel_reads() -> None:

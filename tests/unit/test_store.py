@@ -76,10 +76,29 @@ def test_names(store: Store) -> None:
     assert store.reserve(replace(WISH, name="mine")).name == "mine"
     with pytest.raises(TakenError, match=r"a machine mine already \(clock, starting\)") as caught:
         store.reserve(replace(WISH, name="mine"))
+    assert "squib rm --force mine" in caught.value.hint
+    store.exited(store.get("mine").id, 0, "stopped")
+    with pytest.raises(TakenError, match=r"a machine mine already \(clock, exited\)") as caught:
+        store.reserve(replace(WISH, name="mine"))
     assert "squib rm mine" in caught.value.hint
     assert {machine.name for machine in store.list()} == {"clock", "clock-2", "clock-3", "mine"}
     with pytest.raises(MissingError, match="no machine nobody"):
         store.get("nobody")
+
+
+def test_who_asks_for_one_that_is_not_there_hears_which_are(store: Store) -> None:
+    def hint(name: str) -> str:
+        with pytest.raises(MissingError, match=f"there is no machine {name}") as caught:
+            store.get(name)
+        return caught.value.hint
+
+    assert hint("clock") == "squib run starts one: there is none now"
+    store.reserve(replace(WISH, name="webserver"))
+    assert hint("clock") == "there is webserver: squib ps"
+    assert hint("webservr") == "did you mean webserver? squib ps lists all"
+    for name in ("a1", "b2", "c3", "d4", "e5"):
+        store.reserve(replace(WISH, name=name))
+    assert hint("zzzz") == "there are webserver, a1, b2, c3, d4 …: squib ps"
 
 
 def test_a_machine_that_was_removed_meanwhile(store: Store) -> None:
