@@ -1,10 +1,10 @@
 # Two commands for newcomers: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers tests format setup clean
+.PHONY: help demo test check lint types layers tests lab lab-shell format setup bench bench-http bench-boot bench-build bench-cli bench-firecracker bench-lab bench-compare clean
 V := .venv/bin
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 demo: ## build the clock appliance, boot it in a microVM, ask it four times
 	@tools/setup run
@@ -28,6 +28,25 @@ layers:
 
 tests:
 	$(V)/pytest
+
+bench: ## measure what docs/promises.md promises, and write it there anew (bench/README.md)
+	@tools/setup bench
+	$(V)/python -m bench
+
+bench-http bench-boot bench-build bench-cli bench-firecracker bench-lab: bench-%:
+	@tools/setup bench
+	$(V)/python -m bench $*
+
+bench-compare:
+	$(V)/python -m bench.compare
+
+lab: ## the tests of real Firecracker, on an emulated host; ARGS='-k NAME' picks some
+	@tools/setup test
+	@PYTHONPATH=tests $(V)/python -m lab $(ARGS)
+
+lab-shell: ## a shell on that host
+	@tools/setup test
+	@PYTHONPATH=tests $(V)/python -m lab --shell
 
 format: ## write the code as `make lint` wants it
 	$(V)/ruff check --fix .
