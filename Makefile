@@ -27,7 +27,7 @@ layers:
 	$(V)/lint-imports --no-cache --quiet 2>/dev/null || $(V)/lint-imports --no-cache
 
 tests:
-	$(V)/pytest
+	$(V)/pytest $(ARGS)
 
 bench: ## measure what docs/promises.md promises, and write it there anew (bench/README.md)
 	@tools/setup bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -21,6 +22,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--boot-rounds", type=int, default=1, metavar="N", help="make lab: boots of each kernel that are timed (%(default)s)"
     )
+
+
+def pytest_configure() -> None:
+    """Programs that a shell starts in the background ignore Ctrl-C, and so do theirs: here it is taken as from a terminal."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """For `.ci/run`: make tells its caller only that pytest failed, not how."""
+    if not LAB:
+        session.config.cache.set("squib/exit-status", int(exitstatus))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import AnyStr
 
 import pytest
 
@@ -28,6 +32,17 @@ def tool(name: str) -> str:
         missing(f"the program {name} is not installed")
         raise AssertionError
     return path
+
+
+@contextlib.contextmanager
+def waited_for(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
+    """The process, which is waited for in the end; where the test fails it is killed first, and so is never waited for in vain."""
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def golden(name: str, actual: str, *, update: bool) -> None:

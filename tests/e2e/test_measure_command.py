@@ -32,7 +32,8 @@ def test_an_interrupt_leaves_nothing(squib: Squib) -> None:
     while len(squib.processes()) < 2 and time.monotonic() < deadline:  # squib, and QEMU
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    said, told = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "")
+    assert told.splitlines()[-1] == "squib: interrupted; nothing is left running"
     assert squib.processes() == []
     assert json.loads(squib.ok("ps", "--json")) == []

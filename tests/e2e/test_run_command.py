@@ -87,6 +87,17 @@ def test_foreground_console_and_sigint(squib: Squib) -> None:
     assert machines(squib) == []
 
 
+def test_sigint_before_it_is_ready(squib: Squib) -> None:
+    process = squib.start("run", "clock")
+    assert process.stderr is not None
+    assert any("booting in" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.splitlines()[-1]) == (130, "squib: interrupted; nothing is left running")
+    assert squib.processes() == []
+    assert machines(squib) == []
+
+
 def test_two_runs_at_the_same_moment(squib: Squib) -> None:
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda _: squib.run("run", "clock", "--detach"), range(2)))

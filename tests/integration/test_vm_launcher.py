@@ -21,7 +21,7 @@ import pytest
 
 import fake_firecracker
 from squib.host.process import ProcessIdentity, alive, identify
-from support import tool
+from support import tool, waited_for
 
 # What this machine lacks is none of the launcher's business here: KVM, and taps.
 PROGRAM = """
@@ -58,10 +58,10 @@ class Launcher:
     def run(self, *words: str, trouble: str = "", guest: str = "finishes", keys: bytes | None = None) -> tuple[int, bytes, str]:
         """Exit status, the console, and what squib said."""
         line = self.line(*words, trouble=trouble, guest=guest)
-        with subprocess.Popen(
+        with waited_for(subprocess.Popen(
             line, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL if keys is None else subprocess.PIPE,
-        ) as process:  # fmt: skip
+        )) as process:  # fmt: skip
             console, said = process.communicate(keys, timeout=WAIT_S)
         return process.returncode, console, said.decode()
 

@@ -25,7 +25,7 @@ from squib.model.run import RunSpec
 from squib.store import Store
 from squib.vmm.firecracker import jail_plan
 from squib.wire.firecracker.resources import FullVmConfiguration
-from support import golden
+from support import golden, waited_for
 
 PROGRAMS = {"jailer": Path("/usr/bin/jailer"), "program": Path("/usr/bin/firecracker"), "base": Path("/var/lib/run/jail")}
 
@@ -165,8 +165,10 @@ def test_ports_are_kept_by_whoever_has_the_keeper(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
         for holder in holders:
             holder.close()
-        with subprocess.Popen(
-            ["/bin/cat", "/dev/stdin"], stdin=keeper.fileno(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        with waited_for(
+            subprocess.Popen(
+                ["/bin/cat", "/dev/stdin"], stdin=keeper.fileno(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
         ) as cat:
             cat.wait()  # it cannot read that
         child = subprocess.Popen(["/bin/sleep", "60"], stdin=keeper.fileno())
@@ -226,7 +228,7 @@ def test_what_is_done_if_we_are_killed(tmp_path: Path, end: str, done: str) -> N
         "import os, sys\nfrom pathlib import Path\nfrom squib.host.afterwards import if_we_are_killed\n"
         f"with if_we_are_killed(lambda: Path({str(path)!r}).write_text('done') and None):\n    {end}\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    with waited_for(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)) as process:
         assert process.stdout is not None
         process.stdout.read()  # its child has it too: the end of both
     assert path.read_text() == done
@@ -237,9 +239,10 @@ def test_an_interrupt_is_for_the_parent(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\nfrom pathlib import Path\nfrom squib.host.afterwards import if_we_are_killed\n"
         f"with if_we_are_killed(lambda: Path({str(tmp_path / 'done')!r}).touch()):\n"
-        "    print(flush=True)\n    signal.pause()\n"
+        # Not signal.pause(): the interrupt may come just before it, and then it waits for another one.
+        "    print(flush=True)\n    while True:\n        time.sleep(0.01)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:  # fmt: skip
+    with waited_for(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)) as process:  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)

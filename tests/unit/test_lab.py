@@ -22,7 +22,7 @@ from lab.host import Host, Watcher
 from lab.layout import Request
 from lab.machine import End, LabMachine
 from squib.errors import MissingError
-from support import PROJECT, tool
+from support import PROJECT, tool, waited_for
 
 LAB = LabMachine(
     Path("/k/vmlinux"), Path("/k/initrd"), Path("/o/root.ext4"), Path("/o/scratch.ext4"), Path("/o/pulse"), Path("/s/monitor")
@@ -242,8 +242,8 @@ def test_pid_1_tells_how_the_tests_ended() -> None:
         "print(_wait(start('raise SystemExit(3)'), 60), _wait(start('import os; os.abort()'), 60), _wait(start('import time; time.sleep(5)'), 0.2))"
     )
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}/tests", "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    with waited_for(
+        subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     ) as child:
         out, _ = child.communicate(timeout=100)
     assert out.split() == [b"3", str(128 + signal.SIGABRT).encode(), b"None"]

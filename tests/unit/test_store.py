@@ -163,6 +163,15 @@ def test_any_port(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 not in taken
 
 
+def test_any_port_is_the_guests_own_first(store: Store) -> None:
+    port = ports.choose(LOOPBACK)
+    wish = replace(WISH, publish=(Publish(LOOPBACK, 0, port),))
+    first, second = (store.reserve(wish).forwards[0].host_port for _ in range(2))
+    assert (first, second != port) == (port, True)
+    privileged = replace(WISH, publish=(Publish(LOOPBACK, 0, 443),))
+    assert store.reserve(privileged).forwards[0].host_port >= 1024, "also root leaves the well-known ports alone"
+
+
 def test_only_the_owner_may_read(store: Store) -> None:
     store.reserve(WISH)
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700

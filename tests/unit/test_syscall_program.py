@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from squib.formats.syscall_program import KEPT, LOOP, Call, assemble
-from support import tool
+from support import tool, waited_for
 
 OPEN, WRITE, CLOSE, FCHDIR, EXECVE, EXIT_GROUP, SYMLINK = 2, 1, 3, 81, 59, 231, 88
 O_CLOEXEC = 0o2000000
@@ -79,7 +79,7 @@ def test_a_call_is_tried_again_until_it_works(tmp_path: Path) -> None:
         assemble((Call(WRITE, (1, b"1", 1)), Call(OPEN, (b"later", 0), retries=1000), Call(WRITE, (1, b"2", 1))))
     )
     program.chmod(0o755)
-    with subprocess.Popen([program], cwd=tmp_path, stdout=writer) as process:
+    with waited_for(subprocess.Popen([program], cwd=tmp_path, stdout=writer)) as process:
         os.close(writer)
         assert os.read(reader, 1) == b"1"
         (tmp_path / "later").touch()

@@ -12,6 +12,7 @@ from squib.app.running import Running, Session
 from squib.cli.boot_options import kernel_option
 from squib.cli.endpoints import urls
 from squib.cli.named_machines import STOP_S
+from squib.cli.narrator import interrupts_told
 from squib.cli.probe import ask_repeatedly
 from squib.cli.progress import progress
 from squib.errors import GuestError
@@ -52,7 +53,7 @@ def demo(kernel: str | None) -> int:
         f"Built the appliance {artifact.manifest.appliance.name} in {time.monotonic() - begin:.1f} s: {artifact.folder}",
         flush=True,
     )
-    with squib.running() as running:
+    with interrupts_told(), squib.running() as running:
         running.clean()
         return _boot_and_ask(running, artifact)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
+from collections.abc import Iterator
 
 from squib.cli.terminal import visible
 from squib.model.machine import VmmChoice, VmmKind
@@ -11,7 +13,7 @@ from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import GuestReport, after, tell
 
-__all__ = ["Narrator", "say"]
+__all__ = ["Narrator", "interrupts_told", "say"]
 
 _REMIND_S = 10.0
 """A boot that takes longer than this is worth a word."""
@@ -76,3 +78,14 @@ class Narrator:
 def say(text: str) -> None:
     """A line for people."""
     print(f"squib: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def interrupts_told(*, quiet: bool = False) -> Iterator[None]:
+    """Says that Ctrl-C was heard, once all that the context holds has cleaned up after itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            say("interrupted; nothing is left running")
+        raise

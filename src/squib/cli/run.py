@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -15,7 +16,7 @@ from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import split_arguments
 from squib.cli.named_machines import STOP_S
-from squib.cli.narrator import Narrator, say
+from squib.cli.narrator import Narrator, interrupts_told, say
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
@@ -32,8 +33,8 @@ from squib.wiring import house
 __all__ = ["run"]
 
 _PUBLISH_HELP = (
-    "Make a TCP port of the guest reachable; ADDR is 127.0.0.1 unless named, and HOST 0 is any free port. Repeatable. "
-    "Default: each port of the appliance, on a free port; the guest's 80 on 8080 where that is free."
+    "Make a TCP port of the guest reachable; ADDR is 127.0.0.1 unless named, and HOST 0 is a free port. Repeatable. "
+    "Default: each port of the appliance, on the same of the host (80 on 8080) where that is free, else on any free one."
 )
 
 
@@ -137,7 +138,9 @@ def run(
         if not quiet:
             _warn_of_ports(artifact.manifest.appliance, spec)
         narrator = Narrator(quiet=quiet, console=not detach, jailless=no_jailer and os.geteuid() == 0)
-        with running.started(artifact, spec, narrator) as session:
+        with contextlib.ExitStack() as stack:
+            with interrupts_told(quiet=quiet):
+                session = stack.enter_context(running.started(artifact, spec, narrator))
             if not quiet:
                 for line in _where(session.machine):
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")

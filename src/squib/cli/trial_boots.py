@@ -11,6 +11,7 @@ import click
 
 from squib.app.running import Running
 from squib.cli.key_arguments import split_arguments
+from squib.cli.narrator import interrupts_told
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.model.image import Artifact
@@ -57,7 +58,7 @@ def trial_boots(
         ready_timeout_s=timeout,
     )
     squib = house(kernel=kernel, modules=modules)
-    with progress(quiet=quiet) as report:
+    with interrupts_told(quiet=quiet), progress(quiet=quiet) as report:
         artifact = squib.artifact(selector, report)
         with squib.running() as running:
             running.clean()

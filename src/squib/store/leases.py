@@ -11,7 +11,7 @@ from squib.model.run import Publish
 
 __all__ = ["free_name", "lease_port"]
 
-_HTTP_PORT, _HTTP_HOST_PORT = 80, 8080
+_HTTP_PORT, _HTTP_HOST_PORT, _FIRST_UNPRIVILEGED = 80, 8080, 1024
 _ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
 
 
@@ -32,7 +32,7 @@ def free_name(connection: sqlite3.Connection, wanted: str | None, base_name: str
 
 
 def lease_port(connection: sqlite3.Connection, machine_id: str, publish: Publish) -> None:
-    """Gives the machine that host port; 0 becomes 8080 for the guest's 80 where that is free, else any free one.
+    """Gives the machine that host port; 0 becomes `_wished` where that is free, else any free one.
 
     Raises TakenError, PermissionDeniedError (a privileged port), UsageError (no address of this host).
     """
@@ -53,12 +53,19 @@ def lease_port(connection: sqlite3.Connection, machine_id: str, publish: Publish
 
 def _any_port(connection: sqlite3.Connection, publish: Publish) -> int:
     address = str(publish.host_address)
-    wanted = [_HTTP_HOST_PORT] if publish.guest_port == _HTTP_PORT else []
+    wanted = _wished(publish.guest_port)
     for _ in range(100):
         port = ports.choose(publish.host_address, [port for port in wanted if _holder(connection, address, port) is None])
         if _holder(connection, address, port) is None:
             return port
     raise TakenError(f"no free port was found on {address}", hint="name one: --publish PORT:GUEST_PORT")
+
+
+def _wished(guest_port: int) -> list[int]:
+    """What a person would try first: the guest's own port, 8080 for its 80; none where the host's is for root to give."""
+    if guest_port == _HTTP_PORT:
+        return [_HTTP_HOST_PORT]
+    return [guest_port] if guest_port >= _FIRST_UNPRIVILEGED else []
 
 
 def _holder(connection: sqlite3.Connection, address: str, port: int) -> str | None:

@@ -53,8 +53,8 @@ class Store:
     def reserve(self, wish: Reservation) -> Machine:
         """A new machine in state STARTING, owned by this process, with its name and its ports.
 
-        Host port 0 becomes 8080 for the guest's 80 where that is free, else any free port. Raises TakenError (a name or a
-        port), PermissionDeniedError (a privileged port), UsageError (no address of this host).
+        Host port 0 becomes the guest's own (8080 for its 80) where that is free, else any free port. Raises TakenError (a name
+        or a port), PermissionDeniedError (a privileged port), UsageError (no address of this host).
         """
         machine_id, owner = secrets.token_hex(6), myself()
         with self.transaction():
