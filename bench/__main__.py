@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import sys
 from typing import Protocol, cast
 
 from bench import promises
-from bench.machine import describe
+from bench.machine import ROOT, describe
 from bench.problem import Problem
 from bench.results import Measure, Promise, Results, load, now, save, scratch
 from bench.table import Table, to_terminal
@@ -78,6 +79,8 @@ def take(name: str, part: Part, *, quick: bool) -> Results:
     """Measures a part and keeps what came out."""
     taken_at = now()
     machine = describe(part.PROGRAMS)  # first: it tells what is not installed
+    # As an installed squib has it: a checkout's byte code may be missing or old, also for good (PYTHONDONTWRITEBYTECODE).
+    compileall.compile_dir(ROOT / "src", quiet=1)
     measures, made = part.measure(quick=quick)
     results = Results(name, taken_at, quick, machine, measures, made)
     print(f"bench: {name}: results in {save(results, scratch() if quick else None)}", file=sys.stderr)

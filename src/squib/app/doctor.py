@@ -153,9 +153,9 @@ def _firecracker() -> FirecrackerFound:
 
 
 def _jailer() -> JailerFound:
-    from squib.app import jailing
+    from squib.app import jailer_check
 
-    return jailing.look()
+    return jailer_check.look()
 
 
 def _ways_out() -> tuple[ProgramFound, ...]:

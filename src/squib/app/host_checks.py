@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from squib.app import hosting, jailing, verdicts
+from squib.app import hosting, jailer_check, verdicts
 from squib.errors import SquibError, UnavailableError
 from squib.host import command, kvm, nft, survey
 from squib.model.findings import DeviceFound, KvmFound, Level, Row, Unlooked, User
@@ -39,7 +39,7 @@ def examine() -> Iterator[Row]:
 def _rows(user: User) -> Iterator[Row]:
     yield _row("kvm", partial(_kvm, user), level=Level.WARNING)
     yield _row("tun", lambda: verdicts.tun(survey.device(_TUN, module="tun"), user), level=Level.WARNING)
-    yield _row("jailer", lambda: verdicts.jailer(jailing.look()), level=Level.WARNING)
+    yield _row("jailer", lambda: verdicts.jailer(jailer_check.look()), level=Level.WARNING)
     yield _row("nft", lambda: verdicts.program(survey.program(nft.PROGRAM, package=nft.PACKAGE), user))
     try:
         found, recorded = hosting.look(), Record().load()

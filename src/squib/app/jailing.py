@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from squib.errors import HostError, StorageError, UsageError
 from squib.host import cgroups
 from squib.host.process import user_ids
-from squib.model.findings import JailerFound
 from squib.model.jail import PARENT_CGROUP, Jail, free_uid, limits
 from squib.model.machine import MachineConfig, VmmKind
 from squib.model.run import RunSpec
 from squib.store import Machine, Store
-from squib.vmm.firecracker import binaries
 from squib.vmm.run_dir import clear_jail, end_in_run_dir
 
-__all__ = ["Jails", "look", "wanted"]
+__all__ = ["Jails", "wanted"]
 
 
 def wanted(spec: RunSpec, vmm: VmmKind) -> bool:
@@ -33,14 +31,6 @@ def wanted(spec: RunSpec, vmm: VmmKind) -> bool:
         return False
     cgroups.check("squib run --no-jailer")
     return True
-
-
-def look() -> JailerFound:
-    """What there is here to jail with."""
-    found = binaries.find()
-    program = None if found is None else found.path
-    beside = None if program is None else binaries.find_jailer(program)
-    return JailerFound(program, beside, cgroups.find(), cgroups.CONTROLLERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from squib.errors import PermissionDeniedError, SquibError, UnavailableError, UsageError
-from squib.host import command, links, nft, resolvers, survey
+from squib.host import command, links, nft, resolvers, user_namespace
 from squib.host.links import Route
 from squib.model.machine import MachineConfig, PortForward
 from squib.model.namespace_network import NamespaceNetwork, WayOut, WayOutProgram
@@ -29,7 +29,7 @@ def missing() -> str:
     """Why this user's machines can have no network; empty where they can."""
     try:
         _programs()
-        return survey.namespaces().problem
+        return user_namespace.refusal()
     except SquibError as error:
         return str(error)
 

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from squib.errors import SquibError, UnavailableError
-from squib.host import command
+from squib.host import command, user_namespace
 from squib.host.files import existing_parent
 from squib.model.findings import (
     DeviceFound,
@@ -65,14 +65,6 @@ PACKAGES = {
 _ASK_S = 5.0
 _VERSION = re.compile(r"\d+(?:\.\d+)+\S*")
 
-_NAMESPACES = """
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-for flag in (0x10000000, 0x40000000):  # CLONE_NEWUSER, then CLONE_NEWNET with the rights that the first one gave
-    if libc.unshare(flag) != 0:
-        print(os.strerror(ctypes.get_errno()))
-        break
-"""
 _SETTINGS = (
     "user/max_user_namespaces",
     "kernel/unprivileged_userns_clone",
@@ -180,15 +172,9 @@ def _name_of_group(gid: int) -> str:
 
 
 def namespaces() -> NamespacesFound:
-    """Makes a user namespace and a network in it, in a child that ends at once."""
-    try:
-        problem = (
-            command.run([sys.executable, "-I", "-S", "-c", _NAMESPACES], timeout=_ASK_S).decode("utf-8", "replace").strip()
-        )
-    except SquibError as error:
-        problem = str(error)
+    """Whether there are any for this user, and what may forbid them."""
     settings = ((name.replace("/", "."), _number(Path("/proc/sys") / name)) for name in _SETTINGS)
-    return NamespacesFound(problem, tuple((name, value) for name, value in settings if value is not None))
+    return NamespacesFound(user_namespace.refusal(), tuple((name, value) for name, value in settings if value is not None))
 
 
 def _number(path: Path) -> int | None:

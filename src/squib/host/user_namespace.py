@@ -14,14 +14,16 @@ import os
 import select
 import signal
 import struct
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from squib.errors import HostError, UnavailableError
+from squib.errors import HostError, SquibError, UnavailableError
+from squib.host import command
 from squib.host.files import storage_errors
 from squib.host.process import ProcessIdentity, identify
 
-__all__ = ["Outside", "drop_capabilities", "enter"]
+__all__ = ["Outside", "drop_capabilities", "enter", "refusal"]
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47  # linux/prctl.h
@@ -29,7 +31,28 @@ _AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _LAST_CAPABILITY = 63
 
+_TRIAL_S = 5.0
+_TRIAL = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+for flag in ({_CLONE_NEWUSER}, {_CLONE_NEWNET}):  # the network with the rights that the user namespace gave
+    if libc.unshare(flag) != 0:
+        print(os.strerror(ctypes.get_errno()))
+        break
+"""
 _HINT = "see what forbids it: squib doctor; or do without: --network none"
+
+
+def refusal() -> str:
+    """Why this host gives this user no user namespace with a network in it; empty where it does.
+
+    It is tried, in a child that ends at once.
+    """
+    try:
+        said = command.run([sys.executable, "-I", "-S", "-c", _TRIAL], timeout=_TRIAL_S)
+    except SquibError as error:
+        return str(error)
+    return said.decode("utf-8", "replace").strip()
 
 
 def enter() -> None:
