@@ -25,22 +25,28 @@ from squib.wire.firecracker import vm_json
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
+ASK_S = 0.1
 KERNELS = {"tuned": "tuned", "Debian's": "clock"}
 """Kernels, and the artifacts that have them."""
 
 
 def first_answer(process: subprocess.Popen[bytes], folder: Path, seconds: float = 240) -> bytes:
-    """The first answer, asked for every 100 ms: TCP itself would try again after a second, and then after two."""
+    """The first answer, asked for every 100 ms: TCP itself would try again after a second, and then after two.
+
+    Also where the guest refuses at once, as it does from when its kernel has an address until its server listens: who asks again
+    and again then takes the processor, the only one here, from the boot.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, f"Firecracker ended with {process.returncode}{told(folder)}"
+        asked = time.monotonic()
         try:
-            with socket.create_connection((GUEST, 80), timeout=0.1) as connection:
+            with socket.create_connection((GUEST, 80), timeout=ASK_S) as connection:
                 connection.settimeout(seconds)
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: clock\r\nConnection: close\r\n\r\n")
                 return connection.makefile("rb").read()
         except OSError:
-            continue
+            time.sleep(max(0.0, asked + ASK_S - time.monotonic()))
     raise AssertionError(f"the guest did not answer{told(folder)}")
 
 
