@@ -127,6 +127,27 @@ def test_a_run_folder_that_nobody_knows(store: Store, tmp_path: Path) -> None:
     assert working_in(folder) == ()
 
 
+def test_a_link_among_the_run_folders_is_not_followed(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    store.machines_dir.mkdir(exist_ok=True)
+    (store.machines_dir / "old").symlink_to(elsewhere)
+    assert [cleaned.name for cleaned in reconcile(store)] == ["old"]
+    assert list(store.machines_dir.iterdir()) == []
+    assert (elsewhere / "kept").exists()
+
+
+def test_whoever_looks_around_in_a_run_folder_is_left_in_peace(store: Store, tmp_path: Path) -> None:
+    folder = store.machines_dir / "stray"
+    folder.mkdir(parents=True)
+    with adopt(command.spawn(("sleep", "60"), cwd=folder, stdout=1, stderr=2, new_session=True)) as visitor:
+        assert [cleaned.name for cleaned in reconcile(store)] == ["stray"]
+        assert not folder.exists()
+        assert alive(visitor.identity)
+        visitor.kill()
+
+
 RESERVE = """
 import json, sys
 from ipaddress import IPv4Address

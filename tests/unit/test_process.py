@@ -112,7 +112,28 @@ def test_no_such_process() -> None:
 
 
 def test_working_in(sleeper: Handle, tmp_path: Path) -> None:
-    assert working_in(tmp_path) == (sleeper.identity,)
-    assert working_in(tmp_path / "elsewhere") == ()
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert working_in(tmp_path / "link") == (sleeper.identity,)
+    """A squib's child has a file there for its standard error; whoever only looks around there is left in peace."""
+    assert working_in(tmp_path) == ()
+    with (tmp_path / "log").open("wb") as log:
+        child = command.spawn(("sleep", "60"), cwd=tmp_path, stdout=log, stderr=log, new_session=True)
+    with adopt(child) as process:
+        (tmp_path / "log").unlink()
+        assert working_in(tmp_path) == (process.identity,)
+        assert working_in(tmp_path / "elsewhere") == ()
+        (tmp_path / "link").symlink_to(tmp_path)
+        assert working_in(tmp_path / "link") == (process.identity,)
+        assert working_in(tmp_path, said_in=tmp_path / "elsewhere") == ()
+        process.kill()
+    assert alive(sleeper.identity)
+
+
+def test_working_in_with_words_elsewhere(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    with (there / "log").open("wb") as log:
+        child = command.spawn(("sleep", "60"), cwd=here, stdout=log, stderr=log, new_session=True)
+    with adopt(child) as process:
+        assert working_in(here) == ()
+        assert working_in(here, said_in=there) == (process.identity,)
+        process.kill()

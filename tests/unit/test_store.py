@@ -172,6 +172,35 @@ def test_any_port_is_the_guests_own_first(store: Store) -> None:
     assert store.reserve(privileged).forwards[0].host_port >= 1024, "also root leaves the well-known ports alone"
 
 
+class Interrupted:
+    """A connection whose first BEGIN is interrupted, as by Ctrl-C: SQLite has the lock by then (Python raises after the call)."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._done = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *values: object) -> object:
+        cursor = self._connection.execute(statement, *values)  # type: ignore[arg-type]
+        if statement.startswith("BEGIN") and not self._done:
+            self._done = True
+            raise KeyboardInterrupt
+        return cursor
+
+
+def test_an_interrupt_while_it_waits_leaves_no_lock(store: Store, tmp_path: Path) -> None:
+    database = store._database
+    database.connection = Interrupted(database.connection)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt), store.transaction():
+        pytest.fail("it is not entered")
+    assert not database.connection.in_transaction
+    store.reserve(WISH)
+    with Store(store.folder, busy_s=0.1) as other:
+        assert [machine.name for machine in other.list()] == ["clock"], "the lock was given back, and the change is there"
+
+
 def test_only_the_owner_may_read(store: Store) -> None:
     store.reserve(WISH)
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700

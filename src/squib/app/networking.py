@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from squib.app import user_networks
@@ -91,8 +92,11 @@ class HostNetworks:
 
     def tidy(self) -> None:
         """Takes away the networks of machines that are over or gone."""
-        leases = self.store.network_leases()
-        self._take_away([lease for lease in leases if (found := self.store.find(lease.machine_id)) is None or found.over])
+        self._take_away([lease for lease in self.store.network_leases() if self._is_over(lease)], only=self._is_over)
+
+    def _is_over(self, lease: NetworkLease) -> bool:
+        machine = self.store.find(lease.machine_id)
+        return machine is None or machine.over
 
     def _lease(self, machine: Machine, settings: HostSettings) -> NetworkLease:
         routes = [route.network for route in links.routes() if route.network.prefixlen]
@@ -101,12 +105,12 @@ class HostNetworks:
             machine.id, links.network_id(), lambda taken: free_slot(settings.pool, taken, routes, devices)
         )
 
-    def _take_away(self, leases: list[NetworkLease]) -> None:
+    def _take_away(self, leases: list[NetworkLease], only: Callable[[NetworkLease], bool] = lambda _: True) -> None:
         # What is in another network namespace is left to whoever looks from there; an earlier boot's went with it.
         mine = [one for one in leases if one.boot_id == boot_id() and one.network_id == links.network_id()]
         if mine:
             with Record().locked():
-                for lease in mine:
+                for lease in filter(only, mine):  # asked under the lock: a machine that was over may be starting again
                     self._release(lease)
 
     def _release(self, lease: NetworkLease) -> None:

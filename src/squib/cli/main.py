@@ -107,6 +107,8 @@ def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> 
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:
+    if number == signal.SIGHUP:  # the terminal is gone, which a shell may say again: that is no wish for a quicker end
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # An exception, so that every context manager on the way out cleans up.
     raise SystemExit(128 + number)
 

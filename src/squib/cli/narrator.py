@@ -76,8 +76,9 @@ class Narrator:
 
 
 def say(text: str) -> None:
-    """A line for people."""
-    print(f"squib: {text}", file=sys.stderr)
+    """A line for people. Where nobody is left to read it, as after the end of a terminal, what goes on goes on without."""
+    with contextlib.suppress(OSError):
+        print(f"squib: {text}", file=sys.stderr)
 
 
 @contextlib.contextmanager

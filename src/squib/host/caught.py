@@ -14,13 +14,16 @@ __all__ = ["caught"]
 def caught(numbers: Sequence[signal.Signals], at_once: Callable[[], None]) -> Iterator[int]:
     """A descriptor from which a byte, its number, can be read for each signal (signal.set_wakeup_fd). In the main thread only.
 
-    `at_once` is called as soon as a second one came, even where the program hangs in a write.
+    `at_once` is called as soon as a second one came, even where the program hangs in a write. A second SIGHUP is none: the
+    terminal is gone, and a shell may say that again.
     """
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     count = 0
 
-    def note(_number: int, _frame: object) -> None:
+    def note(number: int, _frame: object) -> None:
         nonlocal count
+        if number == signal.SIGHUP:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         count += 1
         if count > 1:
             at_once()

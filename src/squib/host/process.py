@@ -99,24 +99,29 @@ def alive(identity: ProcessIdentity) -> bool:
     return identify(identity.pid) == identity
 
 
-def working_in(folder: Path) -> tuple[ProcessIdentity, ...]:
-    """This user's processes whose working folder is `folder`: those that nobody wrote down, because who started them died.
+def working_in(folder: Path, *, said_in: Path | None = None) -> tuple[ProcessIdentity, ...]:
+    """This user's processes that a squib started in `folder`: those that nobody wrote down, because who started them died.
 
-    Also those whose root it is, as that of a jailed one.
+    They have it for their working folder, and a file in it (or in `said_in`) for their standard error, which tells them from
+    somebody who is there to look around. Also those whose root it is, as that of a jailed one.
     """
     found, folder = [], folder.resolve()  # as the kernel tells it
+    said = f"{folder if said_in is None else said_in.resolve()}/"
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
+        identity = identify(int(entry.name))  # first: the number may be another's a moment later
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if _works_in(entry, folder) and (identity := identify(int(entry.name))) is not None:
+            if identity is not None and _works_in(entry, folder, said):
                 found.append(identity)
     return tuple(found)
 
 
-def _works_in(process: Path, folder: Path) -> bool:
+def _works_in(process: Path, folder: Path, said: str) -> bool:
     where = (process / "cwd").readlink()
-    return where == folder or (where == _ROOT and (process / "cwd").samefile(folder))
+    if where == folder:
+        return str((process / "fd/2").readlink()).startswith(said)
+    return where == _ROOT and (process / "cwd").samefile(folder)
 
 
 def owner(identity: ProcessIdentity) -> int | None:

@@ -51,8 +51,9 @@ class Database:
             yield
             return
         with self._explained():
-            self.connection.execute("BEGIN IMMEDIATE")
             try:
+                # In here too: a signal during its wait is raised once it has the lock.
+                self.connection.execute("BEGIN IMMEDIATE")
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:

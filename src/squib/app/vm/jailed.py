@@ -89,7 +89,7 @@ def cell(
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(jails.staged_for(root, mark), ignore_errors=True)
         if (root.parent / mark).exists():
-            _clear(root, jail)
+            _clear(root, jail, scratch)
         with contextlib.suppress(OSError):  # others are there; or it was not made yet
             root.parent.parent.rmdir()
 
@@ -112,8 +112,9 @@ def _node_limits(node: int | None) -> tuple[tuple[str, str], ...]:
     return (("cpuset.mems", str(node)), ("cpuset.cpus", cpus))
 
 
-def _clear(root: Path, jail: Jail) -> None:
-    while there := [one for folder in (root.parent, root) if folder.is_dir() for one in working_in(folder)]:
+def _clear(root: Path, jail: Jail, scratch: Path) -> None:
+    folders = (root.parent, root)
+    while there := [one for folder in folders if folder.is_dir() for one in working_in(folder, said_in=scratch)]:
         for identity in there:  # a jailer, or what it became
             process = Handle.open(identity)
             if process is not None:
