@@ -38,6 +38,8 @@ _PIPE_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _LOG_TAIL = 4096
 _ASK_S = 2.0
+_LOOK_S = 3600.0
+"""The longest wait at once: poll(2) takes no more than 24 days."""
 _AFTER_S = 3.0
 """From a guest's last word to the reset; the kernel needs less."""
 _LAST_WORD = re.compile(r"^(\[ *[0-9.]+\] )?reboot: (machine restart|Restarting system|Power down|System halted)")
@@ -190,7 +192,8 @@ class Company:
             poller.register(self._input, select.POLLOUT)
         elif self._keys is not None:
             poller.register(self._keys, select.POLLIN)
-        milliseconds = None if until is None else max(0, round((until - time.monotonic()) * 1000) + 1)
+        left = None if until is None else min(_LOOK_S, until - time.monotonic())
+        milliseconds = None if left is None else max(0, round(left * 1000) + 1)
         return [descriptor for descriptor, _ in poller.poll(milliseconds) if descriptor != process.fileno()]
 
     def _move(self, descriptor: int) -> None:
