@@ -273,6 +273,13 @@ def test_the_log_is_appended_to_a_file(launcher: Launcher) -> None:
     assert log.splitlines()[-1].startswith("PUT /actions")
 
 
+def test_a_log_without_room_does_not_end_the_guest(launcher: Launcher) -> None:
+    status, _, said = launcher.run("-l", "/dev/full")
+    assert status == 0, said
+    assert said.count("no space left to write /dev/full; the rest of Firecracker's log is not kept") == 1
+    assert launcher.nothing_is_left()
+
+
 def test_fifos_are_made_and_gone_again(launcher: Launcher) -> None:
     process, _ = launcher.start("--vmm-log-fifo", "log", "--metrics-fifo", "metrics", until="squib.ready")
     with (launcher.folder / "log").open("rb") as log:

@@ -57,7 +57,7 @@ class Building:
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
-        if selector is not None and (working_folder / selector / MANIFEST).is_file():
+        if selector is not None and _is_artifact(working_folder / selector):
             return open_artifact(working_folder / selector)
         return self._cached(find_appliance(selector, working_folder), report)
 
@@ -84,6 +84,13 @@ class Building:
             with contextlib.suppress(OSError):  # somebody else was quicker
                 if time.time() - folder.stat().st_mtime > _KEPT_S and folder.resolve() not in self.in_use():
                     shutil.rmtree(folder)
+
+
+def _is_artifact(folder: Path) -> bool:
+    """Whether `folder` holds a manifest. Raises PermissionDeniedError and its like."""
+    manifest = folder / MANIFEST
+    with storage_errors(manifest):
+        return manifest.is_file()
 
 
 def _whole(folder: Path) -> Artifact | None:

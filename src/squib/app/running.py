@@ -212,8 +212,9 @@ class Running:
         if not machine.run_spec or machine.artifact is None:
             raise MissingError(f"how {machine.name} was started is not known: an older squib did it", hint=anew)
         spec = run_spec.decode(machine.run_spec)
-        if not machine.artifact.is_dir():
-            raise MissingError(f"the image that {machine.name} was started from is gone: {machine.artifact}", hint=anew)
+        with storage_errors(machine.artifact):
+            if not machine.artifact.is_dir():
+                raise MissingError(f"the image that {machine.name} was started from is gone: {machine.artifact}", hint=anew)
         artifact = self.open_artifact(machine.artifact)
         if _manifest_digest(artifact) != machine.manifest_digest:
             raise ApplianceError(f"{machine.artifact} was built anew since {machine.name} was started from it", hint=anew)

@@ -56,13 +56,10 @@ def _refuse_what_is_there(folder: Path) -> None:
         if os.path.lexists(folder / file):
             raise _taken(folder / file)
     pyproject = folder / PYPROJECT_TOML
-    if pyproject.is_file():
-        with storage_errors(pyproject):
-            text = pyproject.read_text(encoding="utf-8", errors="replace")
-        if appliance_file.has_table(text):
-            raise TakenError(
-                f"{pyproject} has an appliance already, in [tool.squib]", hint="choose another folder: squib init DIR"
-            )
+    with storage_errors(pyproject):
+        text = pyproject.read_text(encoding="utf-8", errors="replace") if pyproject.is_file() else ""
+    if appliance_file.has_table(text):
+        raise TakenError(f"{pyproject} has an appliance already, in [tool.squib]", hint="choose another folder: squib init DIR")
 
 
 def _taken(path: Path) -> TakenError:

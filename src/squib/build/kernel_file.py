@@ -39,8 +39,8 @@ class FileKernel:
         with storage_errors(self.kernel):
             if not self.kernel.exists():
                 raise MissingError(f"the kernel {self.kernel} is not there", hint=_hint(self.kernel))
-        if self.kernel.is_dir():
-            raise MissingError(f"{self.kernel} is a folder, not a kernel", hint="give a bzImage or a vmlinux")
+            if self.kernel.is_dir():
+                raise MissingError(f"{self.kernel} is a folder, not a kernel", hint="give a bzImage or a vmlinux")
         data = _read(self.kernel)
         digest = kernel_cache.sha256_hex(data)
         key = f"file-{digest}"
@@ -66,8 +66,9 @@ class FileKernel:
         if self.modules is None:
             installed = Path("/lib/modules") / release
             return installed if self.kernel.resolve().parent == Path("/boot") and installed.is_dir() else None
-        if not self.modules.is_dir():
-            raise MissingError(f"there is no folder {self.modules}", hint="--modules takes a lib/modules/RELEASE folder")
+        with storage_errors(self.modules):
+            if not self.modules.is_dir():
+                raise MissingError(f"there is no folder {self.modules}", hint="--modules takes a lib/modules/RELEASE folder")
         return self.modules
 
 

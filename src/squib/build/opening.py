@@ -27,8 +27,9 @@ def open_artifact(folder: Path) -> Artifact:
     records = {file.name: file for file in found.manifest.files}
     for name in (*([INITRD] if found.initrd is not None else []), ROOTFS, VMLINUX):
         path = folder / name
-        if not path.is_file():
-            raise MissingError(f"{path} is not there", hint=again)
+        with storage_errors(path):
+            if not path.is_file():
+                raise MissingError(f"{path} is not there", hint=again)
         if name not in records or record(path) != records[name]:
             raise ApplianceError(f"{path} is not the file that {MANIFEST} tells of: it was changed or damaged", hint=again)
     return found

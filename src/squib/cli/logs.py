@@ -58,7 +58,7 @@ def _at(text: str) -> float | None:
 @click.argument("name", metavar="NAME", shell_complete=complete_machines)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the machine has ended; Ctrl-C stops it.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Only from then on: 10m, 1h30m, or 2026-11-24T03:00:00Z.")
-@click.option("-n", "--tail", "newest", type=Whole(min=0), metavar="N", help="Only the last N lines.")
+@click.option("-n", "--tail", "newest", type=Whole(0, 1_000_000_000), metavar="N", help="Only the last N lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each line.")
 def logs(name: str, following: bool, since: float | None, newest: int | None, as_json: bool) -> None:
     """Print what a microVM's console has said since it was started last: its kernel, PID 1, and its server's log.

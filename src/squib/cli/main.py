@@ -6,18 +6,19 @@ A verb's module is imported when that verb runs, so `squib --help` starts fast.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 import click
 
 from squib import __version__
 from squib.cli.report import show_error
-from squib.errors import SquibError, UsageError
+from squib.errors import SquibError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -155,14 +156,36 @@ def _tell(error: BaseException, command: str) -> int:
             return _INTERRUPTED
         case BrokenPipeError():
             # Whoever read our output has enough; say nothing more, not even at exit.
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence(sys.stdout)
             return 128 + signal.SIGPIPE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO):
+            return _tell_unwritten(error)
         case _:  # the last resort: a mistake of ours, told in one line
             message = f"a mistake in squib itself: {type(error).__name__}: {error}"
             show_error(SquibError(message, hint="set SQUIB_DEBUG=1, run it again, and report what it prints"))
             return SquibError.exit_code
     return UsageError.exit_code
+
+
+def _tell_unwritten(error: OSError) -> int:
+    """Says that what squib prints cannot be written, or what is wrong with the file that `error` names.
+
+    Standard error may lie on the same full disk.
+    """
+    what = "the output cannot be written" if error.filename is None else error.filename
+    told = StorageError(f"{what}: {error.strerror}", hint="free some space (df -h), or write elsewhere")
+    try:
+        show_error(told)
+    except OSError:
+        _silence(sys.stderr)
+    _silence(sys.stdout)
+    return told.exit_code
+
+
+def _silence(stream: TextIO) -> None:
+    """Lets go of what `stream` holds and could not write, so that Python does not try again at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _invoke(arguments: Sequence[str], prog_name: str) -> object:

@@ -21,7 +21,7 @@ _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 stop_timeout_option = click.option(
     "--timeout",
-    type=Seconds(min=0),
+    type=Seconds(0),
     default=STOP_S,
     show_default=True,
     metavar="SECONDS",

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from squib.cli.terminal import visible
+from squib.cli.terminal import VisibleLines
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -38,7 +38,7 @@ class Narrator:
         self._log = ConsoleLog()
         self._report = GuestReport()
         self._reminder: threading.Timer | None = None
-        self._half = b""
+        self._lines = VisibleLines()
 
     def chosen(self, machine: Machine, choice: VmmChoice) -> None:
         """How it will run, and why."""
@@ -69,8 +69,7 @@ class Narrator:
     def _show(self, data: bytes) -> None:
         """The bytes as they are into a file or a pipe; on a terminal whole lines, with nothing that could command it."""
         if sys.stdout.isatty():
-            *lines, self._half = (self._half + data).split(b"\n")
-            data = "".join(visible(line + b"\n") for line in lines).encode()
+            data = self._lines.feed(data)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

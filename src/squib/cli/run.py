@@ -82,7 +82,7 @@ _PUBLISH_HELP = (
 @click.option("-d", "--detach", is_flag=True, help="Leave it running once it answers; squib stop ends it.")
 @click.option(
     "--timeout",
-    type=Seconds(min=1),
+    type=Seconds(1),
     default=60,
     show_default=True,
     metavar="SECONDS",

@@ -10,8 +10,15 @@ import click
 __all__ = ["Seconds"]
 
 
+_YEAR_S = 365 * 24 * 3600
+"""No wait is meant to be longer, and every clock and timer can take it."""
+
+
 class Seconds(click.FloatRange):
-    """From `min` on."""
+    """From `least` to a year."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(min=least, max=_YEAR_S)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """As click has it."""

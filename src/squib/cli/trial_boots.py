@@ -25,7 +25,7 @@ __all__ = ["TrialBoots", "one_boot_timeout_option", "trial_boots"]
 
 one_boot_timeout_option = click.option(
     "--timeout",
-    type=Seconds(min=1),
+    type=Seconds(1),
     default=60,
     show_default=True,
     metavar="SECONDS",

@@ -108,7 +108,7 @@ _TEMPLATES = click.Choice(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
     help="What is typed goes to the guest; auto: on a terminal.",
 )
 @click.option(
-    "--stop-timeout", type=Seconds(min=0), default=60, show_default=True, metavar="SECONDS", help="A guest's time to stop."
+    "--stop-timeout", type=Seconds(0), default=60, show_default=True, metavar="SECONDS", help="A guest's time to stop."
 )
 @click.option("--jailer", type=_PATH, metavar="PATH", help="Start Firecracker by its jailer, as root only, and:")
 @click.option("--exec-file", type=_PATH, metavar="PATH", help="this Firecracker,")

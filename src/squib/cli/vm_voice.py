@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from squib.cli.narrator import say
-from squib.cli.terminal import visible
+from squib.cli.terminal import VisibleLines
 from squib.wire.firecracker.requests import Request
 
 __all__ = ["VmVoice"]
@@ -21,7 +21,7 @@ class VmVoice:
         self._mute = mute
         self._raw = raw or not sys.stdout.isatty()
         self._debug = debug
-        self._half = b""
+        self._lines = VisibleLines()
 
     def say(self, text: str) -> None:
         """A line of squib's."""
@@ -32,8 +32,7 @@ class VmVoice:
         if self._mute:
             return
         if not self._raw:
-            *lines, self._half = (self._half + data).split(b"\n")
-            data = "".join(visible(line + b"\n") for line in lines).encode()
+            data = self._lines.feed(data)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

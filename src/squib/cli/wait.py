@@ -22,7 +22,7 @@ TIMED_OUT = 124
 
 @click.command()
 @names_argument(complete_running)
-@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="How long to wait. Default: for ever.")
+@click.option("--timeout", type=Seconds(0), metavar="SECONDS", help="How long to wait. Default: for ever.")
 @machines_json_option
 def wait(names: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
     """Wait until microVMs have ended.

@@ -27,12 +27,14 @@ def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
     """The appliance that `selector` names.
 
     None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml, else the clock. A path that
-    exists goes before a packaged name. Raises MissingError, ApplianceError, PermissionDeniedError.
+    exists goes before a packaged name. Raises MissingError, ApplianceError, PermissionDeniedError, and HostError where the
+    operating system refuses to look.
     """
-    if selector is None:
-        file = _file_in(working_folder) or _PACKAGED / DEFAULT / APPLIANCE_TOML
-    else:
-        file = _named(selector, working_folder)
+    with storage_errors(working_folder / (selector or APPLIANCE_TOML)):
+        if selector is None:
+            file = _file_in(working_folder) or _PACKAGED / DEFAULT / APPLIANCE_TOML
+        else:
+            file = _named(selector, working_folder)
     with storage_errors(file):
         if file.is_dir():
             raise MissingError(f"{file} is a folder, not an appliance file", hint="name the file, or the folder that holds it")
@@ -73,8 +75,7 @@ def _file_in(folder: Path) -> Path | None:
         return folder / APPLIANCE_TOML
     pyproject = folder / PYPROJECT_TOML
     if pyproject.exists():
-        with storage_errors(pyproject):
-            text = pyproject.read_text(encoding="utf-8", errors="replace")
+        text = pyproject.read_text(encoding="utf-8", errors="replace")
         if appliance_file.has_table(text):
             return pyproject
     return None

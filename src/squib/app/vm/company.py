@@ -21,6 +21,7 @@ from typing import Protocol, Self
 from squib.errors import SquibError
 from squib.host import tty
 from squib.host.caught import caught
+from squib.host.files import storage_errors
 from squib.host.process import Handle
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.firecracker.api_client import ApiClient
@@ -37,6 +38,8 @@ _PIPE_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _LOG_TAIL = 4096
 _ASK_S = 2.0
+_LOOK_S = 3600.0
+"""The longest wait at once: poll(2) takes no more than 24 days."""
 _AFTER_S = 3.0
 """From a guest's last word to the reset; the kernel needs less."""
 _LAST_WORD = re.compile(r"^(\[ *[0-9.]+\] )?reboot: (machine restart|Restarting system|Power down|System halted)")
@@ -61,20 +64,36 @@ class Voice(Protocol):
 
 
 class LogCopy:
-    """Firecracker's log on its way from a FIFO, where Firecracker may overwrite nothing, to the end of a file."""
+    """Firecracker's log on its way from a FIFO, where Firecracker may overwrite nothing, to the end of a file.
 
-    def __init__(self, fifo: int, file: int) -> None:
+    `path` names the file for people; once it takes no more, `say` tells that, and what follows is dropped: the guest goes on.
+    """
+
+    def __init__(self, fifo: int, file: int, *, path: Path, say: Callable[[str], None]) -> None:
         self.fifo = fifo
         self.tail = b""
         self._file = file
+        self._path = path
+        self._say = say
+        self._lost = False
 
     def copy(self) -> bytes | None:
         """What was there; empty once Firecracker has closed its end, None where there is nothing now."""
         data = _read(self.fifo)
         if data:
-            os.write(self._file, data)
+            self._keep(data)
             self.tail = (self.tail + data)[-_LOG_TAIL:]
         return data
+
+    def _keep(self, data: bytes) -> None:
+        if self._lost:
+            return
+        try:
+            with storage_errors(self._path):
+                _write(self._file, data)
+        except SquibError as error:
+            self._lost = True
+            self._say(f"{error}; the rest of Firecracker's log is not kept")
 
 
 class Company:
@@ -173,7 +192,8 @@ class Company:
             poller.register(self._input, select.POLLOUT)
         elif self._keys is not None:
             poller.register(self._keys, select.POLLIN)
-        milliseconds = None if until is None else max(0, round((until - time.monotonic()) * 1000) + 1)
+        left = None if until is None else min(_LOOK_S, until - time.monotonic())
+        milliseconds = None if left is None else max(0, round(left * 1000) + 1)
         return [descriptor for descriptor, _ in poller.poll(milliseconds) if descriptor != process.fileno()]
 
     def _move(self, descriptor: int) -> None:
@@ -279,6 +299,12 @@ class Company:
 def _is_over(console: ConsoleLog) -> bool:
     """Whether the kernel has said its last word (kernel/reboot.c, kernel/panic.c)."""
     return bool(console.panic) or any(_LAST_WORD.search(line) for line in console.tail.splitlines()[-3:])
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of `data`. Raises OSError."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -69,7 +69,7 @@ def run(launch: Launch, voice: Voice) -> None:
         made = {path for path in launch.fifos if not os.path.lexists(path)} | {str(folder / _LOG)}
         for path in launch.fifos:
             stack.enter_context(_fifo(path))
-        log = None if launch.log_file is None else stack.enter_context(_log_copy(launch.log_file, folder))
+        log = None if launch.log_file is None else stack.enter_context(_log_copy(launch.log_file, folder, voice))
         preflight.check(launch.machine, jail=launch.jail)
         machine = launch.machine if log is None else _logging_to(launch.machine, folder)
         cell = None
@@ -208,13 +208,13 @@ def _fifo(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _log_copy(path: str, folder: Path) -> Iterator[LogCopy]:
+def _log_copy(path: str, folder: Path, voice: Voice) -> Iterator[LogCopy]:
     os.mkfifo(folder / _LOG, 0o600)
     with (
         _opened(folder / _LOG, os.O_RDONLY | os.O_NONBLOCK) as fifo,
         _opened(Path(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file,
     ):
-        yield LogCopy(fifo, file)
+        yield LogCopy(fifo, file, path=Path(path), say=voice.say)
 
 
 def _logging_to(machine: FullVmConfiguration, folder: Path) -> FullVmConfiguration:
