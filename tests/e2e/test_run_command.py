@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -84,6 +85,39 @@ def test_foreground_console_and_sigint(squib: Squib) -> None:
     assert "squib.ready" in out
     assert "responding to 1" in out
     assert "\nsquib.exit abi=2 status=0 reason=stopped cause=exit:0" in out
+    assert machines(squib) == []
+
+
+def test_a_second_sigint_ends_it_by_force(squib: Squib) -> None:
+    process = squib.start("run", "clock", "--publish", "0:80")
+    assert process.stderr is not None
+    assert any("Ctrl-C stops it" in line for line in process.stderr)
+    (vmm,) = set(squib.processes()) - {process.pid}
+    os.kill(vmm, signal.SIGSTOP)  # so that it cannot be as quick as we are
+    process.send_signal(signal.SIGINT)
+    assert "once more to end it at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "ended by force" in err) == (70, True), err
+    assert squib.processes() == []
+    assert machines(squib) == []
+
+
+def test_a_window_that_is_closed_stops_the_guest_as_ctrl_c_does(squib: Squib) -> None:
+    """The terminal is gone by then, and a shell may send its SIGHUP as well: status 0 is the guest's own word."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(squib.home)
+        os.execvpe(squib.command[0], [*squib.command, "run", "clock", "--publish", "0:80"], squib.env)
+    said = b""
+    while b"Ctrl-C stops it" not in said:
+        said += os.read(terminal, 65536)
+    os.close(terminal)
+    time.sleep(0.1)
+    os.kill(pid, signal.SIGHUP)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert squib.processes() == []
     assert machines(squib) == []
 
 

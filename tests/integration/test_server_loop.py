@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import threading
 import time
@@ -239,7 +240,7 @@ def test_a_handler_that_raises() -> None:
     os.close(write_end)
     with os.fdopen(read_end) as file:
         lines = [line.split(": ", 1)[1] for line in file]
-    assert lines[0] == "ERR [http] GET /bad: RuntimeError: no good\n"
+    assert re.fullmatch(rf"ERR \[http\] GET /bad: RuntimeError: no good \({re.escape(__file__)}, line \d+\)\n", lines[0])
     assert lines.count("INF [http] responding to 1\n") == 4
 
 

@@ -233,6 +233,15 @@ def test_a_handler_that_is_not_there(serve: str, said: str) -> None:
     assert b"Traceback" in server.communicate(timeout=WAIT_S)[1]
 
 
+def test_a_module_that_raises_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import json\n\nSETTINGS = json.loads('{')\n")
+    server = launch(f"--port={free_port()}", "--ips=127.0.0.1", serve="broken:answer", sys_path=(str(tmp_path),))
+    _, err = server.communicate(timeout=WAIT_S)
+    assert server.returncode == 65
+    assert b"cannot import broken: JSONDecodeError: " in err
+    assert err.endswith(f" ({tmp_path}/broken.py, line 3)\n".encode())
+
+
 @pytest.mark.tool
 def test_curl() -> None:
     curl = tool("curl")

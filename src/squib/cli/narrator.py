@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from squib.cli.terminal import VisibleLines
+from squib.cli.terminal import VisibleLines, pass_on
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -70,8 +70,7 @@ class Narrator:
         """The bytes as they are into a file or a pipe; on a terminal whole lines, with nothing that could command it."""
         if sys.stdout.isatty():
             data = self._lines.feed(data)
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        pass_on(data)
 
 
 def say(text: str) -> None:

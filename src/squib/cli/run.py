@@ -183,7 +183,10 @@ def _watch(session: Session, narrator: Narrator) -> VmEnd:
     except (KeyboardInterrupt, SystemExit):
         say("stopping; once more to end it at once")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        end = session.stop(STOP_S, narrator.output)
+        try:
+            end = session.stop(STOP_S, narrator.output)
+        except KeyboardInterrupt:
+            end = session.vm.kill()
     if end is None:  # `wait` without a limit gives an end
         raise GuestError("the machine was lost sight of")
     return end

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["VisibleLines", "styled", "visible"]
+__all__ = ["VisibleLines", "pass_on", "styled", "visible"]
 
 _MAX_LINE = 1 << 16
 
@@ -28,6 +30,23 @@ def visible(raw: bytes) -> str:
     end = "\n" if raw.endswith(b"\n") else ""
     text = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
     return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text) + end
+
+
+def pass_on(data: bytes) -> None:
+    """A console's bytes, to standard output.
+
+    A terminal whose window was closed fails with EIO, and a SIGHUP comes with it: what follows goes nowhere then, and raises
+    nothing, so that the guest is stopped as it should be.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 class VisibleLines:

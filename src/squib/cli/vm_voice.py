@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from squib.cli.narrator import say
-from squib.cli.terminal import VisibleLines
+from squib.cli.terminal import VisibleLines, pass_on
 from squib.wire.firecracker.requests import Request
 
 __all__ = ["VmVoice"]
@@ -33,8 +33,7 @@ class VmVoice:
             return
         if not self._raw:
             data = self._lines.feed(data)
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        pass_on(data)
 
     def asked(self, request: Request) -> None:
         """What Firecracker is asked for; metadata may be a secret."""

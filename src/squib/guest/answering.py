@@ -97,7 +97,9 @@ class Answering:
 
     def failed(self, request: Request, error: BaseException) -> Response:
         """Logs what the handler raised, and gives what the client gets instead."""
-        self._log.error(f"{request.method} {request.target}: {type(error).__name__}: {error}".replace("\n", " "))
+        from squib.guest.raised import told
+
+        self._log.error(f"{request.method} {request.target}: {told(error)}")
         if self._log.debug:
             import traceback
 

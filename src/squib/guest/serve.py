@@ -44,6 +44,8 @@ class HandlerProblem(Exception):  # noqa: N818 - what the guest reports are prob
 def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, str] = os.environ) -> int:
     """The plain process; `argv` are the arguments behind `command`. Gives the exit status."""
     _open_standard_descriptors()
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what an app prints is seen at once, as in the guest
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
     try:
         options = command_line.parse(spec, argv, environ, command)
@@ -98,7 +100,9 @@ def load_handler(serve: str) -> Answer:
     try:
         __import__(module_name)
     except BaseException as error:
-        raise HandlerProblem(f"cannot import {module_name}: {type(error).__name__}: {error}") from error
+        from squib.guest.raised import told
+
+        raise HandlerProblem(f"cannot import {module_name}: {told(error)}") from error
     answer: object = getattr(sys.modules[module_name], function_name, None)
     if not callable(answer):
         raise HandlerProblem(f"{module_name} has no function {function_name}")
