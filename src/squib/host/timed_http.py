@@ -43,6 +43,13 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
+        try:
+            return self._receive(buffer)
+        except OSError:
+            self._raw.close()  # urllib does not, where this is the body of a redirection
+            raise
+
+    def _receive(self, buffer: WriteableBuffer) -> int | None:
         left = self._end - time.monotonic()
         if left <= 0:
             raise OverdueError("timed out")
