@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import io
 import os
 import socket
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -174,15 +177,96 @@ def test_a_download_that_breaks_off_or_is_too_long(web: Web, homes: Path) -> Non
 def test_a_download_that_takes_too_long(web: Web, homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=iter((0.0, *(21.0,) * 100)).__next__)
     monkeypatch.setattr("squib.host.download.time", clock)
+    monkeypatch.setattr("squib.host.timed_http.time", clock)
     with pytest.raises(UnavailableError, match="did not come within 20 s"):
         download(web.url + ARCHIVE, max_bytes=1 << 20, timeout=20)
 
 
-def test_a_download_that_falls_silent() -> None:
+HEAD = b"HTTP/1.1 200 OK\r\n"
+MOVED = b"HTTP/1.1 302 Found\r\nLocation: "
+
+
+@contextlib.contextmanager
+def answering(data: bytes, pause: float = 0.0) -> Iterator[str]:
+    """The address of a server that answers each request with `data`; with a `pause`, byte by byte."""
+    over = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), server.accept()[0] as peer:
+                peer.recv(1 << 16)
+                for part in [bytes([one]) for one in data] if pause else [data]:
+                    peer.sendall(part)
+                    if over.wait(pause):
+                        break
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"x: " + bytes(1000),
+        HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(1000),
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
+        MOVED + b"/\r\n\r\n" + bytes(1000),
+    ],
+)
+def test_a_download_that_drips(data: bytes) -> None:
+    with answering(data, pause=0.02) as url:
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match=r"did not come within 0\.5 s"):
+            download(url, max_bytes=1 << 20, timeout=0.5)
+        assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (HEAD + b"Content-Length: many\r\n\r\nbody", "a length that is none: 'many'"),
+        (HEAD + b"Content-Length: -4\r\n\r\nbody", "a length that is none: '-4'"),
+        (HEAD + b"Content-Length: " + b"4" * 5000 + b"\r\n\r\nbody", "a length that is none: '4444"),
+        (HEAD + b"Content-Length: 5\r\n\r\nbody", "broke off: 4 of 5 bytes came"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nbody", "cannot be downloaded"),
+        (MOVED + b"/\r\n\r\n" + bytes(3 << 20), "cannot be downloaded: the answer is longer than"),
+    ],
+)
+def test_a_download_that_is_ill_formed(data: bytes, message: str) -> None:
+    with answering(data) as url, pytest.raises(UnavailableError, match=message):
+        download(url, max_bytes=1 << 10, timeout=20)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_download_that_moved_to_no_address() -> None:
+    """urllib closes nothing then."""
+    with answering(MOVED + b"http://[\r\n\r\n") as url:
+        with pytest.raises(UnavailableError, match="cannot be downloaded") as caught:
+            download(url, max_bytes=1 << 10, timeout=20)
+        del caught
+        gc.collect()
+
+
+def test_a_download_in_chunks_or_of_no_told_length() -> None:
+    for data in (HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", HEAD + b"\r\nbody"):
+        with answering(data) as url:
+            assert download(url, max_bytes=4, timeout=20) == b"body"
+
+
+def test_a_download_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squib.host.download._SILENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent_server:
         url = f"http://127.0.0.1:{silent_server.getsockname()[1]}/"
         with pytest.raises(UnavailableError, match=r"cannot be downloaded: nothing came for 0\.2 s"):
-            download(url, max_bytes=10, timeout=0.2)
+            download(url, max_bytes=10, timeout=20)
 
 
 def test_nowhere(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,12 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firecracker_machines import MACHINES
+from squib.app.vm import session
 from squib.errors import HostError, TakenError, UnavailableError, UsageError
 from squib.host import cgroups, netns, ports
+from squib.host.held import hold
 from squib.model.jail import FIRST_UID, UIDS, Jail, free_uid, limits
 from squib.model.machine import VmmKind
 from squib.model.run import RunSpec
 from squib.store import Store
+from squib.vmm.firecracker import jail as jails
 from squib.vmm.firecracker import jail_plan
 from squib.wire.firecracker.resources import FullVmConfiguration
 from support import golden, waited_for
@@ -201,6 +207,70 @@ def test_a_held_port_in_other_hands_hears_nothing(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 service.accept()
             assert select.select([], [theirs], [], 0) == ([], [], [])
+
+
+def put_nothing(metrics: Path, secret: Path) -> None:
+    assert secret.exists()
+    assert metrics.exists()
+
+
+def put_link(metrics: Path, secret: Path) -> None:
+    metrics.rename(metrics.with_name("away"))
+    metrics.symlink_to(secret)
+
+
+def put_hard_link(metrics: Path, secret: Path) -> None:
+    metrics.unlink()
+    metrics.hardlink_to(secret)
+
+
+def put_folder(metrics: Path, secret: Path) -> None:
+    """In place of the one that it is in."""
+    metrics.parent.rename(metrics.parent.with_name("away"))
+    metrics.parent.symlink_to(secret.parent)
+    secret.rename(secret.with_name(metrics.name))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("put", [put_nothing, put_link, put_hard_link, put_folder])
+def test_only_what_squib_made_is_given_to_a_jail(tmp_path: Path, put: Callable[[Path, Path], None]) -> None:
+    """Where squib makes a FIFO, others may own the folder."""
+    root, metrics, secret = tmp_path / "jail/root", tmp_path / "run/metrics", tmp_path / "etc/shadow"
+    for folder in (root, metrics.parent, secret.parent):
+        folder.mkdir(parents=True)
+    secret.write_text("of root")
+    os.mkfifo(metrics, 0o600)
+    with hold(metrics) as held, hold(secret) as kept:
+        put(metrics, secret)
+        carried = (jail_plan.Carried(str(metrics), "metrics", written=True),)
+        fill = functools.partial(jails.fill, root, carried, Jail("one", 10, 11), folder=tmp_path, program=Path("/bin/true"))
+        if put is put_nothing:
+            fill(made={str(metrics): held})
+            there = (root / "metrics").lstat()
+            assert (stat.S_ISFIFO(there.st_mode), there.st_uid, there.st_gid) == (True, 10, 11)
+        else:
+            with pytest.raises(TakenError, match="no longer the file that squib made") as caught:
+                fill(made={str(metrics): held})
+            assert "nobody else may write" in caught.value.hint
+            assert list(root.iterdir()) == []
+        assert os.fstat(kept).st_uid == 0
+
+
+def test_a_fifo_goes_and_what_others_put_in_its_place_stays(tmp_path: Path) -> None:
+    path = tmp_path / "metrics"
+    with session._fifo(path):
+        assert path.is_fifo()
+    assert not path.exists()
+    with session._fifo(path):
+        path.unlink()
+        path.touch()
+    assert path.is_file()
+
+
+def test_a_fifo_that_was_replaced_at_once_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "mkfifo", lambda path, _: path.symlink_to("/etc/passwd"))
+    with pytest.raises(TakenError, match="is not the FIFO that squib made"), session._fifo(tmp_path / "metrics"):
+        pytest.fail("it is somebody else's")
 
 
 @pytest.mark.root

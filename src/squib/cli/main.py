@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
 from squib import __version__
 from squib.cli.report import show_error
+from squib.cli.terminal import silence
 from squib.errors import SquibError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _tell(error: BaseException, command: str) -> int:
             return _INTERRUPTED
         case BrokenPipeError():
             # Whoever read our output has enough; say nothing more, not even at exit.
-            _silence(sys.stdout)
+            silence(sys.stdout)
             return 128 + signal.SIGPIPE
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EIO):
             return _tell_unwritten(error)
@@ -177,15 +178,9 @@ def _tell_unwritten(error: OSError) -> int:
     try:
         show_error(told)
     except OSError:
-        _silence(sys.stderr)
-    _silence(sys.stdout)
+        silence(sys.stderr)
+    silence(sys.stdout)
     return told.exit_code
-
-
-def _silence(stream: TextIO) -> None:
-    """Lets go of what `stream` holds and could not write, so that Python does not try again at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _invoke(arguments: Sequence[str], prog_name: str) -> object:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from squib.cli.terminal import VisibleLines, pass_on
+from squib.cli.terminal import VisibleLines, pass_on, silence
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -75,8 +75,10 @@ class Narrator:
 
 def say(text: str) -> None:
     """A line for people. Where nobody is left to read it, as after the end of a terminal, what goes on goes on without."""
-    with contextlib.suppress(OSError):
+    try:
         print(f"squib: {text}", file=sys.stderr)
+    except OSError:
+        silence(sys.stderr)
 
 
 @contextlib.contextmanager

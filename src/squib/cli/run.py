@@ -181,9 +181,9 @@ def _watch(session: Session, narrator: Narrator) -> VmEnd:
     try:
         end = session.vm.wait(None, narrator.output)
     except (KeyboardInterrupt, SystemExit):
-        say("stopping; once more to end it at once")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            say("stopping; once more to end it at once")
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             end = session.stop(STOP_S, narrator.output)
         except KeyboardInterrupt:
             end = session.vm.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["VisibleLines", "pass_on", "styled", "visible"]
+__all__ = ["VisibleLines", "pass_on", "silence", "styled", "visible"]
 
 _MAX_LINE = 1 << 16
 
@@ -44,9 +45,13 @@ def pass_on(data: bytes) -> None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        silence(sys.stdout)
+
+
+def silence(stream: TextIO) -> None:
+    """Lets go of what `stream` holds and could not write, so that Python does not try again at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class VisibleLines:

@@ -1,17 +1,22 @@
-"""HTTP/1.1 over a Unix-domain socket: one connection, one request at a time, and a time limit on each step of it."""
+"""HTTP/1.1 over a Unix-domain socket: one connection, one request at a time, and a deadline for each."""
 
 from __future__ import annotations
 
+import functools
 import http.client
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from squib.host import unix_socket
+from squib.host.timed_http import TimedResponse
 
 __all__ = ["UnixHttp"]
 
 _MAX_BODY = 1 << 20
+_MAX_HEAD = 1 << 16
+"""Of the bytes around a body, with all that says no more than that an answer is to come (100 Continue)."""
 
 
 class UnixHttp:
@@ -22,10 +27,13 @@ class UnixHttp:
         self._connection.sock = unix_socket.connect(path, timeout)
 
     def request(self, method: str, target: str, body: bytes | None = None, *, timeout: float) -> tuple[int, bytes]:
-        """The status and the body of the answer; `timeout` in seconds, for each wait. Raises OSError, also for no HTTP."""
+        """The status and the body of the answer; `timeout` in seconds, for all of it. Raises OSError, also for no HTTP."""
         if self._connection.sock is None:  # http.client would open another one, to somewhere else
             raise ConnectionError("the connection was closed")
         self._connection.sock.settimeout(timeout)
+        end = time.monotonic() + timeout
+        answer_class = functools.partial(TimedResponse, end=end, most=_MAX_BODY + _MAX_HEAD)
+        self._connection.response_class = answer_class  # type: ignore[assignment]  # whatever makes one will do
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             self._connection.request(method, target, body, headers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +72,12 @@ def cell(
     vm_id: str | None,
     *,
     scratch: Path,
-    made: Collection[str],
+    made: Mapping[str, int],
 ) -> Iterator[Cell]:
     """A jail for `machine`; at the end, also where this process is killed, what is in it is ended, and it and `scratch` go.
 
-    `made`: the files that squib made for it. Raises TakenError (there is one by that id), UsageError, HostError and its like.
+    `made`: the files that squib made for it, and the descriptors by which it holds them. Raises TakenError (there is one by
+    that id, or another file where squib made one), UsageError, HostError and its like.
     """
     jail = Jail(vm_id or secrets.token_hex(6), wish.uid, wish.gid, _node_limits(wish.node), PARENT_CGROUP)
     root = jail_plan.root(wish.base, program, jail.id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,9 +21,10 @@ import msgspec
 from squib.app.vm import jailed, preflight
 from squib.app.vm.company import Company, LogCopy, Voice
 from squib.app.vm.jailed import Cell, JailWish
-from squib.errors import GuestError, UsageError
+from squib.errors import GuestError, TakenError, UsageError
 from squib.host import command
 from squib.host.files import storage_errors, working_folder
+from squib.host.held import hold, is_at
 from squib.host.process import Handle, adopt
 from squib.vmm.firecracker.faults import explain_death, kvm_failed
 from squib.vmm.firecracker.start import start
@@ -66,10 +68,11 @@ def run(launch: Launch, voice: Voice) -> None:
         preflight.check_id(launch.vm_id)
     with ExitStack() as stack:
         folder = stack.enter_context(_private_folder(_base(launch.jail)))
-        made = {path for path in launch.fifos if not os.path.lexists(path)} | {str(folder / _LOG)}
-        for path in launch.fifos:
-            stack.enter_context(_fifo(path))
-        log = None if launch.log_file is None else stack.enter_context(_log_copy(launch.log_file, folder, voice))
+        made = {path: stack.enter_context(_fifo(Path(path))) for path in launch.fifos if not os.path.lexists(path)}
+        log = None
+        if launch.log_file is not None:
+            made[str(folder / _LOG)] = stack.enter_context(_fifo(folder / _LOG))
+            log = stack.enter_context(_log_copy(launch.log_file, folder, voice))
         preflight.check(launch.machine, jail=launch.jail)
         machine = launch.machine if log is None else _logging_to(launch.machine, folder)
         cell = None
@@ -194,22 +197,27 @@ def _private_folder(base: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _fifo(path: str) -> Iterator[None]:
-    """A FIFO at `path`; one that was there, or a file, stays as it is."""
-    made = not os.path.lexists(path)
-    if made:
-        with storage_errors(Path(path)):
+def _fifo(path: Path) -> Iterator[int]:
+    """A new FIFO at `path`, as the descriptor by which it is held; it goes at the end, and nothing else that is there then.
+
+    Raises TakenError where others put something else there meanwhile, StorageError and its like.
+    """
+    with ExitStack() as stack:
+        with storage_errors(path):
             os.mkfifo(path, 0o600)
-    try:
-        yield
-    finally:
-        if made:
-            _unlink(path)
+            held = stack.enter_context(hold(path))
+        there = os.fstat(held)
+        if not stat.S_ISFIFO(there.st_mode) or there.st_uid != os.geteuid():
+            raise TakenError(f"{path} is not the FIFO that squib made", hint="choose a folder in which nobody else may write")
+        try:
+            yield held
+        finally:
+            if is_at(held, path):
+                _unlink(str(path))
 
 
 @contextlib.contextmanager
 def _log_copy(path: str, folder: Path, voice: Voice) -> Iterator[LogCopy]:
-    os.mkfifo(folder / _LOG, 0o600)
     with (
         _opened(folder / _LOG, os.O_RDONLY | os.O_NONBLOCK) as fifo,
         _opened(Path(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file,

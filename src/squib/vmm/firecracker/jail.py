@@ -10,11 +10,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from squib.errors import HostError, TakenError, UsageError
 from squib.host.files import storage_errors
+from squib.host.held import is_at
 from squib.model.jail import Jail
 from squib.vmm.firecracker.jail_plan import Carried
 
@@ -52,25 +53,27 @@ def staged_for(root: Path, mark: str) -> Path:
     return root.parent.with_name(f".{mark}")
 
 
-def fill(root: Path, files: Iterable[Carried], jail: Jail, *, folder: Path, program: Path, made: Collection[str] = ()) -> None:
+def fill(root: Path, files: Iterable[Carried], jail: Jail, *, folder: Path, program: Path, made: Mapping[str, int]) -> None:
     """Puts `files` into `root`; a relative source is in `folder`. The jailer will copy `program` into it.
 
     A file that is only read is linked where that can be and the jail's user may read it, else copied. One that is written is
-    linked; those sources that squib has `made` are given to the jail's user, the user's own stay whose they are. Raises
-    UsageError, HostError, StorageError and its like.
+    linked; those sources that squib has `made`, and holds by these descriptors, are given to the jail's user, the user's own
+    stay whose they are. Raises UsageError, TakenError (another file is where squib made one), HostError, StorageError and its
+    like.
     """
     with storage_errors(root):
         _check_file_system(root)
     for file in files:
         source, target = folder / file.source, root / file.name
         with storage_errors(source):
-            source = source.resolve(strict=True)  # a link to a link is none to the file
-            if not file.written:
-                _link_or_copy(source, target, jail)
-                continue
-            _link_written(source, target)
             if file.source in made:
-                os.chown(target, jail.uid, jail.gid, follow_symlinks=False)
+                _give(source, target, jail, made[file.source])
+                continue
+            source = source.resolve(strict=True)  # a link to a link is none to the file
+            if file.written:
+                _link_written(source, target)
+            else:
+                _link_or_copy(source, target, jail)
     with storage_errors(root / program.name):
         _check_room(root, program)
 
@@ -92,9 +95,21 @@ def _check_room(root: Path, program: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def _give(source: Path, target: Path, jail: Jail, held: int) -> None:
+    """Links it, and gives it to the jail's user, if it is still the one that is `held`: the folder may be somebody else's."""
+    _link_written(source, target)
+    if not is_at(held, target):
+        target.unlink()
+        raise TakenError(
+            f"{source} is no longer the file that squib made: another one was put in its place",
+            hint="choose a folder in which nobody else may write",
+        )
+    os.chown(target, jail.uid, jail.gid, follow_symlinks=False)
+
+
 def _link_written(source: Path, target: Path) -> None:
     try:
-        target.hardlink_to(source)
+        os.link(source, target, follow_symlinks=False)
     except OSError as error:
         raise UsageError(
             f"{source} cannot be written from a jail in {target.parent}: {error.strerror}",

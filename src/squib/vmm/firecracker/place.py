@@ -16,6 +16,7 @@ from pathlib import Path
 from squib.errors import UnavailableError
 from squib.host import links, netns, ports
 from squib.host.files import storage_errors
+from squib.host.held import hold
 from squib.host.process import Handle
 from squib.model.jail import Jail
 from squib.model.machine import MachineConfig
@@ -96,8 +97,9 @@ def _jailed(config: MachineConfig, jail: Jail, run_dir: Path, programs: Programs
     root = jail_plan.root(run_dir / JAIL, programs.firecracker, jail.id)
     carried = (*files, jail_plan.Carried(LOG, LOG, written=True))
     jails.make(root, "made")
-    jails.fill(root, carried, jail, folder=run_dir, program=programs.firecracker, made={LOG, METRICS})
     with ExitStack() as stack:
+        made = {one.source: stack.enter_context(_held(run_dir / one.source)) for one in carried if one.source in {LOG, METRICS}}
+        jails.fill(root, carried, jail, folder=run_dir, program=programs.firecracker, made=made)
         taps = _taps_to_make(config)
         alone = len(taps) == len(config.interfaces)
         namespace = stack.enter_context(netns.empty()) if alone else None
@@ -136,6 +138,14 @@ def _taps_to_make(config: MachineConfig) -> dict[str, HostEnd]:
 def _make_taps(config: MachineConfig, owner: int | None = None) -> None:
     for name, end in _taps_to_make(config).items():
         links.add_tap(name, end.address, owner=owner, from_loopback=end.from_loopback)
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[int]:
+    with ExitStack() as stack:
+        with storage_errors(path):
+            held = stack.enter_context(hold(path))
+        yield held
 
 
 def _touch(path: Path) -> None:
