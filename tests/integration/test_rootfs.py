@@ -202,6 +202,60 @@ def test_the_name_of_sysconfig_s_data_is_the_guest_s(monkeypatch: pytest.MonkeyP
     assert os.environ["_PYTHON_SYSCONFIGDATA_NAME"] == "of_another_machine"
 
 
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages: `Tea-Shop`, whose module is `kettle`, `Plain` without RECORD, and one that nobody imports."""
+    folder = tmp_path / "packages"
+    for name, module, version in (("Tea_Shop", "kettle", "1.5"), ("Plain", "plain", "2"), ("unused", "unused", "3")):
+        info = folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (folder / module).mkdir()
+        (folder / module / "__init__.py").write_text("")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+        (info / "direct_url.json").write_text("{}")
+        if name != "Plain":
+            (info / "RECORD").write_text(f"{module}/__init__.py,,\n{info.name}/METADATA,,\n")
+    (folder / "Tea_Shop-1.5.dist-info" / "entry_points.txt").write_text("[teas]\ngreen = kettle:boil\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    return folder
+
+
+def dist_info(tree: RootfsTree) -> list[str]:
+    names = (path.removeprefix("/usr/lib/squib/") for path in files(tree) if ".dist-info/" in path)
+    return [name for name in names if not name.startswith("httptools-")]  # squib's server brings it
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("packages")
+def test_what_importlib_metadata_reads_is_there(tmp_path: Path, cache: Cache) -> None:
+    folder, root = tmp_path / "shop", tmp_path / "root"
+    folder.mkdir()
+    root.mkdir()
+    tree = plan(own(folder, "import kettle, plain, importlib.metadata\nanswer = print\n"), cache)
+    unpack(tree, root)
+    script = (
+        "import sys; sys.path[:] = ['/app', *sys.path, '/usr/lib/squib']; from shop import importlib; of = importlib.metadata;"
+        "print(of.version('tea-shop'), of.metadata('plain')['Name'], [point.value for point in of.entry_points(group='teas')])"
+    )
+    done = subprocess.run(
+        [tool("chroot"), root, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "1.5 Plain ['kettle:boil']\n")
+
+
+@pytest.mark.usefixtures("packages")
+def test_of_a_distribution_s_metadata_only_what_is_asked_for_goes_in(tmp_path: Path, cache: Cache) -> None:
+    shop = own(tmp_path, "import kettle, plain, importlib.metadata\nanswer = print\n")
+    tree = plan(shop, cache)
+    assert dist_info(tree) == [
+        "Plain-2.dist-info/METADATA",
+        "Tea_Shop-1.5.dist-info/METADATA",
+        "Tea_Shop-1.5.dist-info/entry_points.txt",
+    ]
+    assert plan(shop, cache) == tree
+    assert dist_info(plan(own(tmp_path, "import kettle\nanswer = print\n"), cache)) == []
+
+
 @pytest.mark.parametrize(
     ("source", "image", "said"),
     [
