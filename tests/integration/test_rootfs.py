@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,128 @@ def test_an_appliance_with_packages_of_others_runs(tmp_path: Path, cache: Cache)
         [tool("chroot"), root, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.stderr, done.stdout) == ("", "b'[1]' True 1 b''\n")
+
+
+LATER = """
+import collections, email.message, functools, importlib.metadata, importlib.resources, gettext, hashlib, logging.config
+import multiprocessing, pkgutil, platform, shelve, sysconfig, tarfile, urllib.request, uuid, xml.dom.minidom
+
+def child():
+    pass
+
+def answer(request):
+    assert importlib.resources.files("goods").joinpath("list.txt").read_text() == "tea"
+    assert sysconfig.get_config_var("SOABI")
+    assert collections.Counter("aab").most_common(1) == [("a", 2)]
+    one = email.message.EmailMessage()
+    one.set_content("x")
+    assert one.as_bytes() and email.message_from_string("a: b")["a"] == "b"
+    assert hashlib.blake2b(b"").hexdigest()
+    gettext.translation("nothing", fallback=True)
+    assert [module.name for module in pkgutil.iter_modules(["/app"])] == ["goods", "shop"]
+    assert platform.platform() and platform.architecture()
+    with shelve.open("/tmp/shelf") as shelf:
+        shelf["a"] = 1
+    tarfile.open("/tmp/x.tar.gz", "w:gz").close()
+    urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert uuid.uuid5(uuid.NAMESPACE_URL, "a") and uuid.uuid1()
+    assert xml.dom.minidom.parseString("<a/>").documentElement.tagName == "a"
+    functools.singledispatch(answer).register(register)
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+def register(request: int):
+    pass
+"""
+"""Uses of the standard library that import more of it, by name or in a function."""
+
+
+@pytest.mark.root
+def test_what_the_library_imports_by_name_is_there_too(tmp_path: Path, cache: Cache) -> None:
+    folder, root = tmp_path / "shop", tmp_path / "root"
+    (folder / "goods").mkdir(parents=True)
+    root.mkdir()
+    (folder / "goods" / "__init__.py").write_text("")
+    (folder / "goods" / "list.txt").write_text("tea")
+    unpack(plan(own(folder, "import goods\n" + LATER, include=("goods/list.txt",)), cache), root)
+    script = "import sys; sys.path[:] = ['/app', *sys.path, '/usr/lib/squib']; import shop; shop.answer(None)"
+    done = subprocess.run(
+        [tool("chroot"), root, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [("import importlib.resources\n", "importlib/readers"), ("import sysconfig\n", interpreter.sysconfig_data())],
+)
+def test_a_module_that_the_library_imports_by_name_is_there(tmp_path: Path, cache: Cache, source: str, module: str) -> None:
+    tree = files(plan(own(tmp_path, source + "answer = print\n"), cache))
+    library = f"/usr/lib/python{interpreter.running().short_version}"
+    assert tree[f"{library}/{module}.pyc"].why == f"imported later by {source.split()[1]}"
+
+
+def test_the_name_of_sysconfig_s_data_is_the_guest_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = interpreter.sysconfig_data()
+    monkeypatch.setenv("_PYTHON_SYSCONFIGDATA_NAME", "of_another_machine")
+    assert interpreter.sysconfig_data() == name
+    assert os.environ["_PYTHON_SYSCONFIGDATA_NAME"] == "of_another_machine"
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages: `Tea-Shop`, whose module is `kettle`, `Plain` without RECORD, and one that nobody imports."""
+    folder = tmp_path / "packages"
+    for name, module, version in (("Tea_Shop", "kettle", "1.5"), ("Plain", "plain", "2"), ("unused", "unused", "3")):
+        info = folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (folder / module).mkdir()
+        (folder / module / "__init__.py").write_text("")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+        (info / "direct_url.json").write_text("{}")
+        if name != "Plain":
+            (info / "RECORD").write_text(f"{module}/__init__.py,,\n{info.name}/METADATA,,\n")
+    (folder / "Tea_Shop-1.5.dist-info" / "entry_points.txt").write_text("[teas]\ngreen = kettle:boil\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    return folder
+
+
+def dist_info(tree: RootfsTree) -> list[str]:
+    names = (path.removeprefix("/usr/lib/squib/") for path in files(tree) if ".dist-info/" in path)
+    return [name for name in names if not name.startswith("httptools-")]  # squib's server brings it
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("packages")
+def test_what_importlib_metadata_reads_is_there(tmp_path: Path, cache: Cache) -> None:
+    folder, root = tmp_path / "shop", tmp_path / "root"
+    folder.mkdir()
+    root.mkdir()
+    tree = plan(own(folder, "import kettle, plain, importlib.metadata\nanswer = print\n"), cache)
+    unpack(tree, root)
+    script = (
+        "import sys; sys.path[:] = ['/app', *sys.path, '/usr/lib/squib']; from shop import importlib; of = importlib.metadata;"
+        "print(of.version('tea-shop'), of.metadata('plain')['Name'], [point.value for point in of.entry_points(group='teas')])"
+    )
+    done = subprocess.run(
+        [tool("chroot"), root, "/usr/bin/python3", "-IS", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "1.5 Plain ['kettle:boil']\n")
+
+
+@pytest.mark.usefixtures("packages")
+def test_of_a_distribution_s_metadata_only_what_is_asked_for_goes_in(tmp_path: Path, cache: Cache) -> None:
+    shop = own(tmp_path, "import kettle, plain, importlib.metadata\nanswer = print\n")
+    tree = plan(shop, cache)
+    assert dist_info(tree) == [
+        "Plain-2.dist-info/METADATA",
+        "Tea_Shop-1.5.dist-info/METADATA",
+        "Tea_Shop-1.5.dist-info/entry_points.txt",
+    ]
+    assert plan(shop, cache) == tree
+    assert dist_info(plan(own(tmp_path, "import kettle\nanswer = print\n"), cache)) == []
 
 
 @pytest.mark.parametrize(

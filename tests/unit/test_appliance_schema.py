@@ -62,7 +62,11 @@ SHAPES = [  # each is wrong in one thing
     HEAD + 'image.include = ["a/../../b"]\n',
     HEAD + 'image.include = ["/etc/passwd"]\n',
     HEAD + 'image.include = [""]\n',
-    HEAD + 'image.modules = ["a-b"]\n',
+    HEAD + 'image.modules = ["a/b"]\n',
+    HEAD + 'image.modules = ["../a"]\n',
+    HEAD + 'image.modules = ["a..b"]\n',
+    HEAD + 'image.modules = ["a."]\n',
+    HEAD + 'image.modules = [""]\n',
     HEAD + 'restart.policy = "sometimes"\n',
     HEAD + "restart.tries = 0\n",
     HEAD + "restart.tries = 101\n",
@@ -119,7 +123,7 @@ def test_packaged_appliances_are_valid(name: str) -> None:
         HEAD + "[budget]\nboot_ms = 600000\nrootfs_mib = 1\nmemory_mib = 1048576\n",
         HEAD + 'health = { path = "/h?a=b%20", interval = "9999m", timeout = "1ms", failures = 1, start_period = "0s" }\n',
         HEAD + 'restart = { policy = "on-failure", tries = 100 }\n',
-        HEAD + 'image = { include = ["static", "a/b..c"], modules = ["a.b", "_c"] }\n',
+        HEAD + 'image = { include = ["static", "a/b..c"], modules = ["a.b", "_c", "_d__x86_64-e", "f.2g"] }\n',
     ],
 )
 def test_what_the_decoder_takes_is_valid(text: str) -> None:

@@ -15,7 +15,10 @@ from pathlib import Path
 
 from squib.errors import UnavailableError
 
-__all__ = ["Interpreter", "running"]
+__all__ = ["Interpreter", "running", "sysconfig_data"]
+
+_SYSCONFIG_DATA = "_PYTHON_SYSCONFIGDATA_NAME"
+"""Who builds for another machine sets it; no guest has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +72,15 @@ def running() -> Interpreter:
             if folder and os.path.isdir(folder) and os.path.realpath(folder) not in inside  # noqa: PTH112
         ),
     )
+
+
+def sysconfig_data() -> str:
+    """The module with what `sysconfig` tells, which it imports by this name: distributions differ in how they make it up."""
+    import sysconfig
+
+    told = os.environ.pop(_SYSCONFIG_DATA, None)
+    try:
+        return str(sysconfig._get_sysconfigdata_name())  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to know it
+    finally:
+        if told is not None:
+            os.environ[_SYSCONFIG_DATA] = told

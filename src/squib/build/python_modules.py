@@ -12,12 +12,14 @@ The rules:
 from __future__ import annotations
 
 import difflib
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from squib.build.bytecode import Compiled
 from squib.build.imports import Import
+from squib.build.interpreter import sysconfig_data
 from squib.build.module_finder import Finder, Form, Kind, Module
 from squib.errors import ApplianceError, UnavailableError
 from squib.model.appliance import Appliance
@@ -39,24 +41,53 @@ PROGRAMS: dict[Target, tuple[str, ...]] = {
 
 LATER: dict[str, tuple[str, ...]] = {
     "asyncio": ("concurrent.futures.thread",),  # loop.run_in_executor, getaddrinfo
+    "collections": ("copy", "heapq"),  # Counter.most_common, UserDict.copy
     "concurrent.futures": ("concurrent.futures.thread", "concurrent.futures.process"),  # its __getattr__
     "datetime": ("_strptime",),  # Modules/_datetimemodule.c
+    "dbm": ("dbm.dumb", "dbm.gnu", "dbm.ndbm", "dbm.sqlite3"),  # by name, those that are there
     "decimal": ("numbers",),
+    "email": ("email.parser",),  # message_from_string; importlib.metadata reads with it
+    "email.message": ("email.generator", "email.policy"),  # Message.as_bytes, EmailMessage
     "encodings": ("encodings.cp1252", "encodings.idna", "encodings.utf_8_sig", "encodings.utf_16"),
+    "functools": ("typing", "weakref"),  # singledispatch
+    "gettext": ("copy", "locale", "struct"),  # translation
+    "hashlib": ("_blake2",),  # in the binary on Debian, a file elsewhere
     "http.client": ("email.parser",),
+    "importlib.resources": ("importlib.readers",),  # files: importlib._bootstrap_external, get_resource_reader
+    "importlib_resources": ("importlib.readers",),  # its backport asks the same loaders
     "json": ("json.decoder", "json.encoder"),
     "logging": ("traceback",),
-    "multiprocessing": ("multiprocessing.pool", "multiprocessing.queues", "multiprocessing.synchronize"),
+    "logging.config": ("configparser",),  # fileConfig
+    "multiprocessing": (
+        "multiprocessing.connection",
+        "multiprocessing.pool",
+        "multiprocessing.popen_fork",
+        "multiprocessing.queues",
+        "multiprocessing.resource_tracker",
+        "multiprocessing.sharedctypes",
+        "multiprocessing.synchronize",
+    ),
     "pickle": ("copyreg", "_compat_pickle"),  # Modules/_pickle.c
+    "pkgutil": ("inspect",),  # iter_modules
+    "platform": ("struct", "subprocess"),  # architecture, processor
     "re": ("copyreg",),
+    "shelve": ("dbm",),  # open
     "socket": ("encodings.idna",),  # getaddrinfo encodes names so: Modules/socketmodule.c
-    "ssl": ("encodings.idna",),
+    "socketserver": ("traceback",),  # handle_error
+    "ssl": ("calendar", "encodings.idna"),
     "sqlite3": ("sqlite3.dump",),  # Connection.iterdump
+    "tarfile": ("bz2", "gzip", "lzma"),
     "time": ("_strptime",),  # Modules/timemodule.c
+    "typing": ("inspect",) if sys.version_info >= (3, 12) else (),  # isinstance with a Protocol
     "unittest.mock": ("asyncio",),
+    "urllib.request": ("http.cookiejar",),  # HTTPCookieProcessor
+    "uuid": ("hashlib", "random"),  # uuid3 and uuid5, uuid1
+    "xml.dom": ("xml.dom.minidom",),  # getDOMImplementation, by name
+    "xml.dom.minidom": ("xml.dom.expatbuilder",),  # parse
     "xml.etree.ElementTree": ("copy", "xml.etree.ElementPath", "pyexpat"),  # Modules/_elementtree.c
     "zoneinfo": ("importlib.resources", "zoneinfo._common"),
 }
+"""What a module imports when it is used; `sysconfig`'s is named after the machine, see `_later`."""
 
 _PYTHON = "the Python that runs squib"
 
@@ -146,7 +177,7 @@ class _Walk:
                 self._waiting.append(self.reached[prefix])
             if self.later and prefix not in self._looked_up:
                 self._looked_up.add(prefix)
-                for other in LATER.get(prefix, ()):
+                for other in _later(prefix):
                     self.reach(other, Kind.STDLIB, f"imported later by {prefix}")
         return found
 
@@ -176,6 +207,11 @@ class _Walk:
             hint=f"install the package that has it for {_PYTHON}, or put {name.partition('.')[0]}.py into "
             f"{self._appliance.folder}",
         )
+
+
+def _later(name: str) -> tuple[str, ...]:
+    # sysconfig.get_config_vars imports it; packages call that when they are imported (pydantic).
+    return (sysconfig_data(),) if name == "sysconfig" else LATER.get(name, ())
 
 
 def _prefixes(name: str) -> tuple[str, ...]:

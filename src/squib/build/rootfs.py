@@ -16,6 +16,7 @@ from squib.build import appliance_files
 from squib.build.appliance_files import read
 from squib.build.bytecode import Compiled, compile_module
 from squib.build.cache import Cache
+from squib.build.distributions import READERS, dist_info_files
 from squib.build.interpreter import Interpreter
 from squib.build.module_finder import APP, PACKAGES, Finder, Form, Kind, Module
 from squib.build.python_modules import Reached, reachable
@@ -90,7 +91,8 @@ class _Planner:
         squib_package = Path(__file__).parent.parent
         finder = Finder(self._interpreter, squib_package, self._appliance.folder)
         whole: dict[str, tuple[Module, str]] = {}
-        for reached in reachable(self._appliance, finder, self._compile, target):
+        modules = reachable(self._appliance, finder, self._compile, target)
+        for reached in modules:
             self._module(reached)
             module = reached.module
             top = module.name.partition(".")[0]
@@ -101,6 +103,8 @@ class _Planner:
                 self._loads[_C_LOADS[module.name]] = module.name
         for module, why in whole.values():
             self._whole(module, why)
+        if any(reached.module.name in READERS for reached in modules):
+            self._dist_info(tuple(reached.module for reached in modules if reached.module.kind is Kind.INSTALLED))
         self._add(Directory(f"{self._library}/lib-dynload", why="the interpreter looks for it at its start"))
 
     @property
@@ -156,6 +160,12 @@ class _Planner:
                 self._extension(source, data, path, reason)
             else:
                 self._add(File(path, data, why=reason))
+
+    def _dist_info(self, modules: tuple[Module, ...]) -> None:
+        for source, module in dist_info_files(modules, self._interpreter.search_path, read):
+            path, data = f"{PACKAGES}/{source.parent.name}/{source.name}", read(source)
+            self._note(_group(module), path, data)
+            self._add(File(path, data, why=f"importlib.metadata reads it of {module.name}"))
 
     # what is no Python code
 

@@ -37,7 +37,9 @@ __all__ = [
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 SERVE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
-MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+MODULE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+"""What is imported by name need be no identifier: `_sysconfigdata__x86_64-linux-gnu`."""
+
 HEALTH_PATH = re.compile(r"/[!-\"$-~]{0,1023}")
 INTERVAL = re.compile(r"[1-9][0-9]{0,3}(s|m)")
 TIMEOUT = re.compile(r"[1-9][0-9]{0,3}(ms|s|m)")
