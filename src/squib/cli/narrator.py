@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from squib.cli.terminal import VisibleLines
 from squib.model.machine import VmmChoice, VmmKind
@@ -81,11 +81,11 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def interrupts_told(*, quiet: bool = False) -> Iterator[None]:
-    """Says that Ctrl-C was heard, once all that the context holds has cleaned up after itself."""
+def interrupts_told(left: Callable[[], str] = lambda: "nothing is left running", *, quiet: bool = False) -> Iterator[None]:
+    """Says that Ctrl-C was heard, once all that the context holds has cleaned up after itself; `left` says what it left."""
     try:
         yield
     except KeyboardInterrupt:
         if not quiet:
-            say("interrupted; nothing is left running")
+            say(f"interrupted; {left()}")
         raise
