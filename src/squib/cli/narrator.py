@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from squib.cli.report import complain
 from squib.cli.terminal import VisibleLines
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
@@ -76,8 +77,7 @@ class Narrator:
 
 def say(text: str) -> None:
     """A line for people. Where nobody is left to read it, as after the end of a terminal, what goes on goes on without."""
-    with contextlib.suppress(OSError):
-        print(f"squib: {text}", file=sys.stderr)
+    complain(f"squib: {text}")
 
 
 @contextlib.contextmanager
