@@ -21,7 +21,7 @@ from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
 from squib.model.appliance import Appliance
-from squib.model.machine import Accel, EndedBy, VmmKind
+from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
@@ -116,7 +116,7 @@ def run(
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
         vcpu_count=vcpus,
         publish=tuple(map(parse_publish, publish)) if publish else None,
-        name=name,
+        name=None if name is None else check_machine_name(name),
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
         vmm=None if vmm == "auto" else VmmKind(vmm),
