@@ -25,3 +25,12 @@ def test_what_cannot_be_a_name(name: str) -> None:
     error = refusal("clock", f"--name={name}")
     assert str(error) == f"{name!r} cannot be the name of a machine"
     assert error.hint.startswith("use letters, digits")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("--detatch", "did you mean --detach? "), ("--quite", "did you mean --quiet? "), ("--greeting", "")]
+)
+def test_an_option_that_is_near_another(word: str, meant: str) -> None:
+    error = refusal("clock", word)
+    assert str(error) == f"option {word} is unknown, or lacks its value"
+    assert error.hint == f"{meant}a key goes as {word} VALUE; squib run --help"

@@ -14,7 +14,7 @@ from squib.cli.boot_options import accel_option, appliance_arguments, kernel_opt
 from squib.cli.completing import KeyedCommand
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
-from squib.cli.key_arguments import split_arguments
+from squib.cli.key_arguments import own_options, split_arguments
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, interrupts_told, say
 from squib.cli.progress import progress
@@ -110,7 +110,7 @@ def run(
 
     In the foreground the console is printed, and Ctrl-C stops the machine; a second one ends it at once.
     """
-    selector, values = split_arguments(arguments)
+    selector, values = split_arguments(arguments, own_options())
     spec = RunSpec(
         values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
