@@ -91,3 +91,14 @@ def test_bad_input(alone: Squib, arguments: tuple[str, ...], status: int, said: 
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert [path.name for path in alone.home.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("shop",), ("shop", "--name", "shop")])
+def test_in_a_deleted_folder(alone: Squib, arguments: tuple[str, ...]) -> None:
+    gone = Squib(
+        alone.command, alone.home, prefix=("/bin/sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@"')
+    )
+    done = gone.run("init", *arguments)
+    assert (done.returncode, done.stdout) == (66, "")
+    assert done.stderr == "squib: the working folder was deleted\n  try: go to another one: cd\n"
+    assert gone.run("init", str(alone.home / "elsewhere")).returncode == 0

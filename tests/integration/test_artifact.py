@@ -11,7 +11,7 @@ from squib.build.artifact import BuildPlan, open_artifact, write_artifact
 from squib.build.kernels import Kernel
 from squib.errors import ApplianceError, MissingError
 from squib.host.appliances import find_appliance
-from squib.model.image import FileRecord, KernelRecord
+from squib.model.image import FileRecord, KernelRecord, rebuild_hint
 from squib.model.progress import silent
 from squib.model.tree import File, RootfsTree
 
@@ -54,8 +54,10 @@ def test_a_failure_leaves_the_last_good_artifact(plan: BuildPlan, tmp_path: Path
 def test_a_file_that_is_gone_or_cut(plan: BuildPlan, tmp_path: Path) -> None:
     good = write_artifact(plan, tmp_path / "out", silent)
     good.rootfs.write_bytes(b"short")
-    with pytest.raises(ApplianceError, match=r"rootfs\.ext4"):
+    with pytest.raises(ApplianceError, match=r"rootfs\.ext4") as changed:
         open_artifact(good.folder)
     good.rootfs.unlink()
-    with pytest.raises(MissingError, match=r"rootfs\.ext4"):
+    with pytest.raises(MissingError, match=r"rootfs\.ext4") as gone:
         open_artifact(good.folder)
+    for caught in (changed, gone):
+        assert caught.value.hint == rebuild_hint(good.folder, "webserver")

@@ -120,6 +120,20 @@ def test_a_restart_that_fails_leaves_an_ended_machine(world: World, behaviour: B
     world.stop("clock")
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+def test_an_interrupted_restart_is_told_as_that(world: World, error: BaseException) -> None:
+    class Interrupted(SilentEvents):
+        def waited(self) -> None:
+            raise error
+
+    world.detach()
+    with pytest.raises(type(error)):
+        world.running().restart("clock", 20, Interrupted())
+    ended = world.store.get("clock")
+    assert (ended.state, ended.exit_reason) == (VmState.FAILED, "it did not start again: interrupted")
+    assert working_in(ended.run_dir) == ()
+
+
 def test_restart_of_a_machine_in_the_foreground_is_refused(world: World) -> None:
     with world.running().started(world.artifact, RunSpec(), SilentEvents()) as session:
         with pytest.raises(TakenError, match=f"squib process {os.getpid()}"):

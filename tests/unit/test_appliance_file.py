@@ -138,6 +138,31 @@ def test_a_wrong_file_says_where_and_what(text: str, line: int, said: str) -> No
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[machine]\nmemory = 128\n", 'for example memory = "128M"'),
+        ("[health]\ninterval = 10\n", 'for example interval = "10s"'),
+        ("summary = 1\n", ""),
+        ("[network]\nports = ['a']\n", ""),
+        ("health = 'yes'\n", ""),
+    ],
+)
+def test_a_text_that_was_written_as_something_else_has_an_example(text: str, hint: str) -> None:
+    with pytest.raises(ApplianceError, match="expected `") as caught:
+        decode(HEAD + text, Path("/srv/appliance.toml"))
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(("name", "text"), [("appliance.toml", HEAD), ("pyproject.toml", "[tool.squib]\n" + HEAD)])
+def test_a_byte_order_mark(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    with pytest.raises(ApplianceError) as caught:
+        find_appliance(None, tmp_path)
+    assert str(caught.value) == f"{tmp_path / name}:1: not TOML: it begins with a byte order mark"
+    assert caught.value.hint == "save it as UTF-8 without one"
+
+
 def test_a_wrong_key_in_pyproject_has_its_line_there() -> None:
     with pytest.raises(ApplianceError, match=r":5: machine\.memry: unknown key"):
         decode('[tool.squib]\nname = "a"\nserve = "a:b"\n[tool.squib.machine]\nmemry = "1"\n', Path("/srv/pyproject.toml"))

@@ -254,8 +254,15 @@ class Running:
         with contextlib.suppress(SquibError):  # no console, no words
             words = last_words(machine.run_dir / CONSOLE)
         if words is None:
-            words = VmEnd(None, f"it did not start again: {str(error) or type(error).__name__}", EndedBy.FORCE)
+            words = VmEnd(None, f"it did not start again: {_why(error)}", EndedBy.FORCE)
         self.store.exited(machine.id, words.status, words.reason, words.by)
+
+
+def _why(error: BaseException) -> str:
+    """What kept it from starting, as `squib ps` tells it: Ctrl-C and the signals that end squib have no words of their own."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "interrupted"
+    return str(error) or type(error).__name__
 
 
 def _manifest_digest(artifact: Artifact) -> str:

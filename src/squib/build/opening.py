@@ -10,7 +10,7 @@ from pathlib import Path
 
 from squib.errors import ApplianceError, MissingError
 from squib.host.files import storage_errors
-from squib.model.image import INITRD, MANIFEST, ROOTFS, VMLINUX, Artifact, FileRecord
+from squib.model.image import INITRD, MANIFEST, ROOTFS, VMLINUX, Artifact, FileRecord, rebuild_hint
 from squib.wire import guest_spec, manifest
 
 __all__ = ["open_artifact", "record"]
@@ -19,7 +19,7 @@ __all__ = ["open_artifact", "record"]
 def open_artifact(folder: Path) -> Artifact:
     """The artifact in `folder`, each file compared with its digest. Raises MissingError, ApplianceError."""
     found = Artifact(folder, manifest.decode(_read(folder / MANIFEST), folder))
-    again = f"build the appliance again: squib build -o {folder}"
+    again = rebuild_hint(folder, found.manifest.appliance.name)
     if found.manifest.abi != guest_spec.ABI:
         raise ApplianceError(
             f"{folder} speaks version {found.manifest.abi} of the guest ABI, this squib {guest_spec.ABI}", hint=again

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from squib.app.starter import name_for, write_starter
+from squib.host.files import working_folder
 
 __all__ = ["init"]
 
@@ -21,6 +22,8 @@ def init(folder: Path, name: str | None) -> None:
     DIR is the working folder unless named, and is made where it is not there. A file that is there already is never
     overwritten: then nothing is written at all.
     """
+    if not folder.is_absolute():
+        working_folder()  # raises where it was deleted
     for path in write_starter(folder, name_for(folder) if name is None else name):
         print(path)
     where = shlex.quote(str(folder))

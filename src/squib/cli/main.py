@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from squib import __version__
-from squib.cli.report import show_error
-from squib.cli.terminal import silence
+from squib.cli.report import complain, open_what_is_closed, show_error, silence
 from squib.errors import SquibError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> 
     """Runs one command line and exits with its code (docs/exit-codes.md)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
+    open_what_is_closed()
     raise SystemExit(_run(arguments, prog_name))
 
 
@@ -143,13 +143,13 @@ def _tell(error: BaseException, command: str) -> int:
             show_error(error)
             return error.exit_code
         case click.exceptions.NoArgsIsHelpError():
-            print(error.format_message(), file=sys.stderr)
+            complain(error.format_message())
         case click.UsageError():
             usage = error.ctx.get_usage() + "\n" if error.ctx else ""
             command = error.ctx.command_path if error.ctx else command
-            print(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.", file=sys.stderr)
+            complain(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.")
         case click.ClickException():
-            print(f"squib: {error.format_message()}", file=sys.stderr)
+            complain(f"squib: {error.format_message()}")
         case UnicodeEncodeError():
             hint = "check how the terminal and the locale encode it"
             show_error(UsageError(f"{error.object!a} is not text in UTF-8", hint=hint))
@@ -171,14 +171,11 @@ def _tell(error: BaseException, command: str) -> int:
 def _tell_unwritten(error: OSError) -> int:
     """Says that what squib prints cannot be written, or what is wrong with the file that `error` names.
 
-    Standard error may lie on the same full disk.
+    Standard error may lie on the same full disk: `complain` bears that.
     """
     what = "the output cannot be written" if error.filename is None else error.filename
     told = StorageError(f"{what}: {error.strerror}", hint="free some space (df -h), or write elsewhere")
-    try:
-        show_error(told)
-    except OSError:
-        silence(sys.stderr)
+    show_error(told)
     silence(sys.stdout)
     return told.exit_code
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from squib.cli.terminal import VisibleLines, pass_on, silence
+from squib.cli.report import complain
+from squib.cli.terminal import VisibleLines, pass_on
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -75,18 +76,15 @@ class Narrator:
 
 def say(text: str) -> None:
     """A line for people. Where nobody is left to read it, as after the end of a terminal, what goes on goes on without."""
-    try:
-        print(f"squib: {text}", file=sys.stderr)
-    except OSError:
-        silence(sys.stderr)
+    complain(f"squib: {text}")
 
 
 @contextlib.contextmanager
-def interrupts_told(*, quiet: bool = False) -> Iterator[None]:
-    """Says that Ctrl-C was heard, once all that the context holds has cleaned up after itself."""
+def interrupts_told(left: Callable[[], str] = lambda: "nothing is left running", *, quiet: bool = False) -> Iterator[None]:
+    """Says that Ctrl-C was heard, once all that the context holds has cleaned up after itself; `left` says what it left."""
     try:
         yield
     except KeyboardInterrupt:
         if not quiet:
-            say("interrupted; nothing is left running")
+            say(f"interrupted; {left()}")
         raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from squib.errors import SquibError
 
-__all__ = ["exit_with", "show_error"]
+__all__ = ["complain", "exit_with", "open_what_is_closed", "show_error", "silence"]
 
 
 def show_error(error: SquibError) -> None:
@@ -16,10 +18,58 @@ def show_error(error: SquibError) -> None:
     lines += [f"  | {line}" for line in error.detail.splitlines()]
     if error.hint:
         lines.append(f"  try: {error.hint}")
-    print("\n".join(lines), file=sys.stderr)
+    complain("\n".join(lines))
 
 
 def exit_with(error: SquibError) -> NoReturn:
     """Shows the error and exits with its code."""
     show_error(error)
     raise SystemExit(error.exit_code)
+
+
+def complain(text: str) -> None:
+    """Writes `text` to standard error; where that is full or closed, the exit code alone has to tell."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BlockingIOError:  # whoever reads it is slow: what is held goes out with the next
+        return
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Lets go of what `stream` holds and could not write, so that Python does not try again at exit."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def open_what_is_closed() -> None:
+    """Puts /dev/null in the place of each standard stream that squib was started without, as after `>&-`.
+
+    Python has None for such a stream, and the next file that is opened would get its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(_nowhere_at(number), mode, encoding="utf-8", closefd=False))
+
+
+def _nowhere_at(number: int) -> int:
+    """A descriptor of /dev/null: `number`, so that children have it too, unless a file has that number already."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere == number or _is_open(number):
+        os.set_inheritable(nowhere, True)
+        return nowhere
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    return number
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

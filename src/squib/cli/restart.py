@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from squib.app.running import Running
 from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.named_machines import known, machines_json_option, names_argument, stop_timeout_option
-from squib.cli.narrator import Narrator
+from squib.cli.narrator import Narrator, interrupts_told
+from squib.errors import SquibError
+from squib.store import Machine
 from squib.wiring import house
 
 __all__ = ["restart"]
@@ -26,9 +29,23 @@ def restart(names: tuple[str, ...], timeout: float, as_json: bool, quiet: bool) 
     """
     with house().running() as running:
         running.clean()
-        started = [running.restart(name, timeout, Narrator(quiet=quiet, console=False)) for name in known(running, names)]
+        started = [_once_more(running, name, timeout, quiet=quiet) for name in known(running, names)]
     if as_json:
         print_json([machine_json(machine) for machine in started])
         return
     for machine in started:
         print(" ".join([machine.name, *urls(machine)]))
+
+
+def _once_more(running: Running, name: str, timeout: float, *, quiet: bool) -> Machine:
+    with interrupts_told(lambda: _left(running, name), quiet=quiet):
+        return running.restart(name, timeout, Narrator(quiet=quiet, console=False))
+
+
+def _left(running: Running, name: str) -> str:
+    """How an interrupted restart left the machine: it may not have been stopped yet, or serve already."""
+    try:
+        machine = running.store.get(name)
+    except SquibError:
+        return f"squib ps tells what became of {name}"
+    return f"{name} is left ended" if machine.over else f"{name} is left as it is: {machine.state}"

@@ -14,14 +14,14 @@ from squib.cli.boot_options import accel_option, appliance_arguments, kernel_opt
 from squib.cli.completing import KeyedCommand
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
-from squib.cli.key_arguments import split_arguments
+from squib.cli.key_arguments import own_options, split_arguments
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, interrupts_told, say
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
 from squib.model.appliance import Appliance
-from squib.model.machine import Accel, EndedBy, VmmKind
+from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
 from squib.model.run import RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
@@ -110,13 +110,13 @@ def run(
 
     In the foreground the console is printed, and Ctrl-C stops the machine; a second one ends it at once.
     """
-    selector, values = split_arguments(arguments)
+    selector, values = split_arguments(arguments, own_options())
     spec = RunSpec(
         values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
         vcpu_count=vcpus,
         publish=tuple(map(parse_publish, publish)) if publish else None,
-        name=name,
+        name=None if name is None else check_machine_name(name),
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
         vmm=None if vmm == "auto" else VmmKind(vmm),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -10,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["VisibleLines", "pass_on", "silence", "styled", "visible"]
+from squib.cli.report import silence
+
+__all__ = ["VisibleLines", "pass_on", "styled", "visible"]
 
 _MAX_LINE = 1 << 16
 
@@ -46,12 +47,6 @@ def pass_on(data: bytes) -> None:
         if error.errno != errno.EIO:
             raise
         silence(sys.stdout)
-
-
-def silence(stream: TextIO) -> None:
-    """Lets go of what `stream` holds and could not write, so that Python does not try again at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class VisibleLines:

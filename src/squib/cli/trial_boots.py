@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running
-from squib.cli.key_arguments import split_arguments
+from squib.cli.key_arguments import own_options, split_arguments
 from squib.cli.narrator import interrupts_told
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
@@ -49,7 +49,7 @@ def trial_boots(
     kernel: str | None, modules: Path | None, quiet: bool,
 ) -> Iterator[TrialBoots]:  # fmt: skip
     """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
-    selector, values = split_arguments(arguments)
+    selector, values = split_arguments(arguments, own_options())
     spec = RunSpec(
         values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),

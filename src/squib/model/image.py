@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "KernelRecord",
     "Manifest",
     "Target",
+    "rebuild_hint",
 ]
 
 ROOTFS = "rootfs.ext4"
@@ -98,3 +100,13 @@ class Artifact:
     def vmlinux(self) -> Path:
         """The uncompressed ELF kernel."""
         return self.folder / VMLINUX
+
+
+def rebuild_hint(folder: Path | None = None, name: str = "") -> str:
+    """What to do about a damaged artifact in `folder`, which an appliance called `name` was made into; either may be unknown.
+
+    No manifest tells where its appliance lies, and `squib build` without one would build another: so a person has to say.
+    """
+    where = "DIR" if folder is None else shlex.quote(str(folder))
+    which = f" (its name is {name!r})" if name else ""
+    return f"build the appliance again that it was made from{which}: squib build APPLIANCE -o {where}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from squib.errors import UsageError
 from squib.model.jail import Jail
 from squib.model.network import Tap
 
@@ -28,7 +30,10 @@ __all__ = [
     "VmmKind",
     "VmmLog",
     "Vsock",
+    "check_machine_name",
 ]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 class Accel(StrEnum):
@@ -187,3 +192,13 @@ class MachineConfig:
     held_ports: tuple[PortForward, ...] = ()
     jail: Jail | None = None
     namespace: NamespaceNetwork | None = None
+
+
+def check_machine_name(text: str) -> str:
+    """`text`, where it can be the name of a machine. Raises UsageError."""
+    if not _NAME.fullmatch(text):
+        raise UsageError(
+            f"{text!r} cannot be the name of a machine",
+            hint="use letters, digits, '-', '_' and '.', starting with a letter or a digit, at most 63",
+        )
+    return text

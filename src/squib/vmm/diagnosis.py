@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
+from squib.model.image import rebuild_hint
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import describe_cause, describe_outcome
 
 __all__ = ["explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
 
-_REBUILD = "build the image anew: squib build"
+_REBUILD = rebuild_hint()
 _MORE_MEMORY = "give it more with --memory, for example twice as much"
 
 _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -37,7 +38,7 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     if log.initramfs:
         return GuestError(
             f"the kernel could not unpack the initrd: {log.initramfs}",
-            hint=f"it is damaged, or too large for the memory: {_REBUILD}, or {_MORE_MEMORY}",
+            hint=f"it is damaged, or too large for the memory: {_MORE_MEMORY}; or {_REBUILD}",
             detail=log.tail,
         )
     for signs, meaning, hint in _PANICS:

@@ -23,7 +23,7 @@ from squib.model.appliance import (
     RestartPolicy,
     RestartSettings,
 )
-from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest
+from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest, rebuild_hint
 
 __all__ = ["decode", "encode"]
 
@@ -130,9 +130,7 @@ def decode(data: bytes, folder: Path) -> Manifest:
     try:
         value = msgspec.json.decode(data, type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ApplianceError(
-            f"{folder / 'manifest.json'}: {error}", hint="build the appliance again: squib build -o DIR"
-        ) from error
+        raise ApplianceError(f"{folder / 'manifest.json'}: {error}", hint=rebuild_hint(folder)) from error
     a = value.appliance
     return Manifest(
         squib=value.squib,

@@ -23,6 +23,9 @@ __all__ = ["KeyPath", "TomlSource", "descend"]
 
 KeyPath = tuple[str | int, ...]
 
+_BYTE_ORDER_MARK = "\ufeff"
+"""What some editors, mostly on Windows, write before UTF-8; TOML has no place for it."""
+
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
 _REQUIRED = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _CHOICE = re.compile(r"Invalid enum value (?P<value>.*)")
@@ -49,6 +52,10 @@ class TomlSource:
 
     def parse(self) -> dict[str, Any]:
         """The whole document. Raises ApplianceError with the line where the text is not TOML."""
+        if self.text.startswith(_BYTE_ORDER_MARK):
+            raise ApplianceError(
+                f"{self.path}:1: not TOML: it begins with a byte order mark", hint="save it as UTF-8 without one"
+            )
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -92,7 +99,7 @@ class TomlSource:
         if choice := _CHOICE.search(what):
             choices = ", ".join(map(str, get_args(get_type_hints(inner)[str(key[-1])])))
             return self.error(key, f"expected one of {choices}, got {choice['value']}")
-        return self.error(key, what[0].lower() + what[1:])
+        return self.error(key, what[0].lower() + what[1:], hint=_example(inner, key))
 
     def _locate(self, text: str, what: str, struct: type[msgspec.Struct]) -> tuple[KeyPath, type[msgspec.Struct]]:
         """`.keys[...].default` → ("keys", "port", "default") and the struct around it.
@@ -123,6 +130,14 @@ class TomlSource:
                 if what in str(error):
                     return str(name)
         return "?"
+
+
+def _example(struct: type[msgspec.Struct], key: KeyPath) -> str:
+    """The line that sets the last of `key` to its default, where `struct` has that and it is a text; else nothing."""
+    for field in msgspec.structs.fields(struct):
+        if key and field.name == key[-1] and isinstance(field.default, str) and field.default:
+            return f'for example {field.name} = "{field.default}"'
+    return ""
 
 
 def _present(hint: Any) -> Any:

@@ -17,6 +17,7 @@ from squib.errors import (
 )
 from squib.host import kvm, tap
 from squib.host.kvm import KvmDevice
+from squib.model.image import rebuild_hint
 from squib.vmm.firecracker.api_client import ApiRefusedError
 
 __all__ = ["explain_death", "explain_refusal", "kvm_failed", "suspicion"]
@@ -37,8 +38,8 @@ _FAULTS: tuple[tuple[tuple[str, ...], type[SquibError], str, str], ...] = (
         "Firecracker may not read the kernel",
         "see who may: ls -l",
     ),
-    (("kernel file cannot be opened",), MissingError, "the kernel is missing", "build the image anew: squib build"),
-    (("initrd file cannot be opened",), MissingError, "the initrd cannot be opened", "build the image anew: squib build"),
+    (("kernel file cannot be opened",), MissingError, "the kernel is missing", rebuild_hint()),
+    (("initrd file cannot be opened",), MissingError, "the initrd cannot be opened", rebuild_hint()),
     (
         ("Drive config error", "Permission denied"),
         PermissionDeniedError,
@@ -49,7 +50,7 @@ _FAULTS: tuple[tuple[tuple[str, ...], type[SquibError], str, str], ...] = (
         ("Drive config error", "No such file"),
         MissingError,
         "a drive of the machine is missing",
-        "build the image anew: squib build",
+        rebuild_hint(),
     ),
     (
         ("Open tap device failed", "busy"),

@@ -6,22 +6,19 @@ bytes). Paths from outside may hold any byte a path may: where QEMU splits at co
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import assert_never
 
 from squib.errors import UsageError
 from squib.formats import kernel_cmdline
-from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
+from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork, check_machine_name
 from squib.vmm.qemu.refusals import refuse, user_network
 from squib.vmm.run_dir import CONSOLE
 
 __all__ = ["QMP_SOCKET", "argv", "check_argv", "kernel_command_line", "trial_argv"]
 
 QMP_SOCKET = "qmp.sock"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 _KERNEL_ARGS = (
     "console=ttyS0",
@@ -42,11 +39,7 @@ def argv(config: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | No
     `qmp_fd` is an inherited listening socket; without it QEMU makes `QMP_SOCKET` itself. Raises UsageError for what QEMU
     cannot express.
     """
-    if not _NAME.fullmatch(config.name):
-        raise UsageError(
-            f"{config.name!r} cannot be the name of a machine",
-            hint="use letters, digits, '-', '_' and '.', starting with a letter or a digit, at most 63",
-        )
+    check_machine_name(config.name)
     refuse(config)
     initrd = () if config.initrd is None else ("-initrd", str(config.initrd))
     return (

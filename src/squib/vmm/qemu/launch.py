@@ -13,6 +13,7 @@ from squib.errors import HostError, MissingError, PermissionDeniedError, SquibEr
 from squib.host import command, ports, unix_socket
 from squib.host.files import storage_errors
 from squib.host.process import Handle, ProcessIdentity, adopt
+from squib.model.image import rebuild_hint
 from squib.model.machine import Accel, MachineConfig
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
@@ -131,7 +132,7 @@ _STARTS: tuple[tuple[str, type[SquibError], str, str], ...] = (
     ("failed to initialize kvm", UnavailableError, "QEMU cannot use KVM here", "use --accel tcg, which works everywhere"),
     ("sandbox support is not enabled", UnavailableError, "this QEMU was built without seccomp", f"install Debian's {PACKAGE}"),
     ("Permission denied", PermissionDeniedError, "QEMU may not open a file of the machine", "see which one above"),
-    ("No such file or directory", MissingError, "a file of the machine is missing", "build the image anew: squib build"),
+    ("No such file or directory", MissingError, "a file of the machine is missing", rebuild_hint()),
 )
 """What QEMU says when it ends at its start; which error that is; what it means; what to do."""
 
