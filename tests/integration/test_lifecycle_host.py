@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -120,7 +122,10 @@ def test_readiness_follows_the_console(world: World) -> None:
 
 AT_ONCE, ROUNDS, WARM_ROUNDS = 12, 16, 6
 GROWTH_KIB = 1024
-"""What the process may grow by in the 108 runs after it is warm: less than a record of each would take."""
+"""What the process may grow by in the 108 runs after it is warm: less than a record of each would take.
+
+By the median of the rounds: what leaks does so in each of them, and the allocator takes a few MiB at once in one of them.
+"""
 
 
 def test_twelve_at_once_again_and_again_leave_nothing_and_do_not_grow(world: World) -> None:
@@ -135,8 +140,8 @@ def test_twelve_at_once_again_and_again_leave_nothing_and_do_not_grow(world: Wor
             return port, session.vm.identity
 
     names = [f"m{number}" for number in range(AT_ONCE)]
-    open_before, resident = descriptors(), 0
-    for number in range(ROUNDS):
+    open_before, resident = descriptors(), []
+    for _ in range(ROUNDS):
         together = threading.Barrier(AT_ONCE)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             results = list(pool.map(run, names))
@@ -144,7 +149,7 @@ def test_twelve_at_once_again_and_again_leave_nothing_and_do_not_grow(world: Wor
         assert not any(alive(identity) for _, identity in results)
         assert world.store.list() == ()
         assert list(world.store.machines_dir.iterdir()) == []
-        if number == WARM_ROUNDS:
-            resident = resident_kib()
+        resident.append(resident_kib())
     assert descriptors() == open_before
-    assert resident_kib() - resident < GROWTH_KIB
+    growth = [after - before for before, after in itertools.pairwise(resident[WARM_ROUNDS:])]
+    assert median(growth) * len(growth) < GROWTH_KIB, growth

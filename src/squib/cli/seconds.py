@@ -22,7 +22,6 @@ class Seconds(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """As click has it."""
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
+        if not math.isfinite(click.FLOAT.convert(value, param, ctx)):
             self.fail(f"{value} is no number of seconds.", param, ctx)
-        return seconds
+        return float(super().convert(value, param, ctx))
