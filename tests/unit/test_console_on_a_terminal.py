@@ -60,7 +60,7 @@ def test_what_is_shown_is_whole_and_no_more_than_a_piece_is_kept() -> None:
     lines, shown = VisibleLines(), b""
     for data in (b"x" * 200_000, b"y" * 10, b"z\n", b"\n"):
         shown += lines.feed(data)
-        assert len(lines._rest) < PIECE
+        assert len(lines._lines._rest) < PIECE
     assert shown == b"x" * 200_000 + b"y" * 10 + b"z\n\n"
 
 

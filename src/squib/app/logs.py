@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from squib.app.ending import with_process
 from squib.errors import MissingError
+from squib.formats.lines import LineCutter
 from squib.host.follow import Follower
 from squib.host.process import Handle
 from squib.store import Machine, Store
@@ -27,7 +28,6 @@ __all__ = ["Line", "Selection", "Source", "Splitter", "follow", "recorded", "sel
 _LOOK_S = 0.1
 _AGAIN_S = 2.0
 """A machine that is restarted has ended for a moment: so long it is waited for."""
-_MAX_LINE = 1 << 16
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) \+00:00: (?:APP|ERR|WRN|INF|DBG) \[")
 
 
@@ -65,21 +65,15 @@ class Splitter:
 
     def __init__(self, begin: float | None = None) -> None:
         self._at = begin
-        self._rest = b""
+        self._lines = LineCutter()
 
     def feed(self, data: bytes) -> Iterator[Line]:
         """The lines that `data` completes. An endless one is cut after 64 KiB."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for raw in whole:
-            yield self._line(raw + b"\n")
-        while len(self._rest) >= _MAX_LINE:
-            piece, self._rest = self._rest[:_MAX_LINE], self._rest[_MAX_LINE:]
-            yield self._line(piece)
+        yield from map(self._line, self._lines.feed(data))
 
     def end(self) -> Iterator[Line]:
         """The last line, where it has no end."""
-        rest, self._rest = self._rest, b""
-        if rest:
+        if rest := self._lines.end():
             yield self._line(rest)
 
     def _line(self, raw: bytes) -> Line:

@@ -6,14 +6,12 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterator
 from typing import TextIO
 
 from squib.cli.report import silence
+from squib.formats.lines import LineCutter
 
 __all__ = ["VisibleLines", "pass_on", "styled", "visible"]
-
-_MAX_LINE = 1 << 16
 
 # C0, DEL, C1, and the marks that turn the direction of text (Unicode, UAX #9); the tab stays, the line's end is not asked.
 _UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -53,18 +51,8 @@ class VisibleLines:
     """Makes lines for a terminal of a console's bytes, cut anywhere."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._lines = LineCutter()
 
     def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes, visible; an endless one is cut after 64 KiB."""
-        return "".join(visible(line) for line in self._split(data)).encode()
-
-    def _split(self, data: bytes) -> Iterator[bytes]:
-        *whole, rest = data.split(b"\n")  # what is kept is not searched again
-        for end in whole:
-            yield bytes(self._rest) + end + b"\n"
-            self._rest.clear()
-        self._rest += rest
-        while len(self._rest) >= _MAX_LINE:
-            yield bytes(self._rest[:_MAX_LINE])
-            del self._rest[:_MAX_LINE]
+        return "".join(map(visible, self._lines.feed(data))).encode()
