@@ -47,7 +47,8 @@ def gone(squib: Squib) -> None:
 
 
 def test_a_day_in_a_machines_life(squib: Squib) -> None:
-    squib.ok("run", "clock", "--detach", "--name", "day", "--port", "8081", "--logs", "info")
+    here = ("--publish", f"{free_port()}:8081")  # a port of this run's own is there again for a restart
+    squib.ok("run", "clock", "--detach", "--name", "day", "--port", "8081", "--logs", "info", *here)
     before = machine(squib, "inspect", "day")
     (url,) = before["urls"]
     assert '"time"' in ask(url)
@@ -138,7 +139,7 @@ def test_a_restart_of_a_folder_that_was_built_anew(squib: Squib, tmp_path: Path)
 
 
 def test_an_interrupted_restart_leaves_an_ended_machine(squib: Squib) -> None:
-    squib.ok("run", "clock", "--detach", "--name", "halfway")
+    squib.ok("run", "clock", "--detach", "--name", "halfway", "--publish", f"{free_port()}:80")
     process = squib.start("restart", "halfway")
     while json.loads(squib.ok("ps", "--json"))[0]["state"] != "starting":
         assert process.poll() is None

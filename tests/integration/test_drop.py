@@ -20,7 +20,7 @@ from squib.model.image import FileRecord, KernelRecord
 from squib.model.network import parse_guest_ip
 from squib.model.progress import Progress, silent
 from squib.wire.firecracker import vm_json
-from support import golden, tool
+from support import golden, static_program
 
 FILES = ["firecracker", "initrd.img", "rootfs.ext4", "run.sh", "vm.json", "vmlinux.bin"]
 
@@ -42,7 +42,7 @@ SEEDS = DropNetwork()
 
 @dataclass
 class House:
-    """Drops the clock, with a program of the system for Firecracker."""
+    """Drops the clock, with a small program for Firecracker."""
 
     folder: Path
     program: Path
@@ -55,7 +55,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path, Path(tool("busybox")))
+    return House(tmp_path, static_program(tmp_path / "static"))
 
 
 @pytest.mark.tool
