@@ -15,6 +15,7 @@ from squib.host.files import storage_errors
 from squib.host.process import Handle, ProcessIdentity, adopt
 from squib.model.image import rebuild_hint
 from squib.model.machine import Accel, MachineConfig
+from squib.vmm.handover import by_descriptor
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
@@ -91,14 +92,15 @@ class Qemu:
         try:
             with unix_socket.listen(run_dir / QMP_SOCKET) as server:
                 fd = server.fileno()
-                line = argv(config, self._accel, program=self._program, qmp_fd=fd)
+                named, held = by_descriptor(config)
+                line = argv(named, self._accel, program=self._program, qmp_fd=fd)
                 child = command.spawn(
                     line,
                     cwd=run_dir,
                     stdout=log,
                     stderr=log,
                     new_session=True,
-                    pass_fds=(fd,),
+                    pass_fds=(fd, *held),
                     file_bytes=file_bytes(config, run_dir),
                 )
                 return adopt(child)
