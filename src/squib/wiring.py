@@ -217,7 +217,9 @@ def _show_machine(config: MachineConfig) -> str:
     import dataclasses
     import json
 
-    return json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    shown = dataclasses.asdict(dataclasses.replace(config, held=()))
+    del shown["held"]  # by which descriptors is of this process alone
+    return json.dumps(shown, indent=2, default=str)
 
 
 def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: MachineConfig, what: str) -> str:
@@ -228,10 +230,11 @@ def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: Mac
     from squib.app.running import kernel_digest
     from squib.model.machine import PortForward
     from squib.vmm.firecracker import binaries, configuration
+    from squib.vmm.handover import held_by_us
     from squib.vmm.plan import publications, with_lease
     from squib.vmm.qemu.argv import argv
 
-    choice = running.choose(spec, artifact.vmlinux, kernel_digest(artifact))
+    choice = running.choose(spec, held_by_us(config, config.kernel), kernel_digest(artifact))
     if choice.vmm is VmmKind.FIRECRACKER:
         found = binaries.find()
         if what == "requests":

@@ -17,6 +17,7 @@ from squib.host.process import Handle, ProcessIdentity, adopt
 from squib.model.image import rebuild_hint
 from squib.model.machine import Accel, EndedBy, MachineConfig, UserNetwork
 from squib.vmm.base import VmEnd
+from squib.vmm.handover import by_descriptor
 from squib.vmm.namespace import Entry, entered
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
@@ -99,7 +100,8 @@ class Qemu:
         try:
             with unix_socket.listen(run_dir / QMP_SOCKET) as server, contextlib.ExitStack() as stack:
                 fd = server.fileno()
-                line = argv(config, self._accel, program=self._program, qmp_fd=fd)
+                named, held = by_descriptor(config)
+                line = argv(named, self._accel, program=self._program, qmp_fd=fd)
                 entry: Entry | None = None
                 if config.namespace is not None:
                     entry = stack.enter_context(entered(config.namespace, line, run_dir))
@@ -110,7 +112,7 @@ class Qemu:
                     stdout=log,
                     stderr=log,
                     new_session=True,
-                    pass_fds=(fd,) if entry is None else (fd, entry.report),
+                    pass_fds=(fd, *held) if entry is None else (fd, *held, entry.report),
                     file_bytes=file_bytes(config, run_dir),
                 )
                 return _settled(adopt(child), entry)
