@@ -82,7 +82,7 @@ def test_its_machine_is_one_that_squib_reads_and_its_paths_lie_beside_it(house: 
     assert machine.network_interfaces[0].host_dev_name == "tap7"
     assert machine.network_interfaces[0].guest_mac == "02:00:00:00:00:07"
     assert machine.boot_source.boot_args is not None
-    assert "ip=10.9.8.7::10.9.8.1:255.255.255.240:webserver:eth0:off:::" in machine.boot_source.boot_args
+    assert "ip=10.9.8.7::10.9.8.1:255.255.255.240:clock:eth0:off:::" in machine.boot_source.boot_args
     assert machine.metrics is None
 
 

@@ -14,7 +14,6 @@ from squib.guest.http1 import Http1
 from squib.guest.limits import Limits
 
 LIMITS = Limits()
-READER = HeadReader(LIMITS)
 
 WORDS = [
     b"GET", b"HEAD", b"POST", b" ", b"/", b"*", b"http://a/", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"\r\n", b"\r\n", b"\r\n\r\n",
@@ -27,7 +26,7 @@ streams = st.lists(st.sampled_from(WORDS), max_size=14).map(b"".join)
 
 
 def events(pieces: list[bytes]) -> list[object]:
-    http = Http1(READER, LIMITS)
+    http = Http1(HeadReader(LIMITS), LIMITS)
     found: list[object] = []
     for piece in pieces:
         http.feed(piece)
@@ -70,14 +69,14 @@ def test_the_two_readers_of_header_lines_agree(parts: list[list[bytes]]) -> None
     except Refusal as refusal:
         expected = refusal.status
     try:
-        found: object = READER.read(b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"", b""])).fields
+        found: object = HeadReader(LIMITS).read(b"\r\n".join([b"GET / HTTP/1.1", b"Host: x", *lines, b"", b""])).fields
     except Refusal as refusal:
         found = refusal.status
     assert found == expected
 
 
 def test_what_arrives_in_pieces_is_not_kept_without_bound() -> None:
-    http = Http1(READER, LIMITS)
+    http = Http1(HeadReader(LIMITS), LIMITS)
     http.feed(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(1000):
         http.feed(b"100\r\n" + b"x" * 256 + b"\r\n")

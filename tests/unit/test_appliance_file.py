@@ -169,16 +169,16 @@ def test_a_wrong_key_in_pyproject_has_its_line_there() -> None:
 
 
 def test_without_a_name_the_working_folder_decides(tmp_path: Path) -> None:
-    assert find_appliance(None, tmp_path).name == "webserver"
+    assert find_appliance(None, tmp_path).name == "clock"
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
-    assert find_appliance(None, tmp_path).name == "webserver"
+    assert find_appliance(None, tmp_path).name == "clock"
     (tmp_path / "pyproject.toml").write_text('[tool.squib]\nname = "second"\nserve = "a:b"\n')
     assert find_appliance(None, tmp_path).name == "second"
     (tmp_path / "appliance.toml").write_text('name = "first"\nserve = "a:b"\n')
     assert find_appliance(None, tmp_path).name == "first"
     assert find_appliance("pyproject.toml", tmp_path).name == "second"
     assert find_appliance(".", tmp_path).folder == tmp_path
-    assert find_appliance("clock", tmp_path).name == "webserver"
+    assert find_appliance("clock", tmp_path).name == "clock"
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

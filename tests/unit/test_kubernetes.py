@@ -18,7 +18,7 @@ from squib.model.appliance import Appliance, HealthSettings, Key, KeyType, Machi
 from squib.wire.kubernetes import encode
 from support import golden
 
-IMAGE = "ghcr.example/restack/001-webserver:v1@sha256:" + "a" * 64
+IMAGE = "ghcr.example/example/clock:v1@sha256:" + "a" * 64
 KEYS = (
     Key("port", KeyType.PORT, 80, ""),
     Key("greeting", KeyType.STRING, "hello", ""),

@@ -36,12 +36,12 @@ Event = Head | Refusal | Continue
 
 
 class Http1:
-    """One connection. `reader` may be shared by all of them."""
+    """One connection; `reader` is its own."""
 
-    __slots__ = ("_at", "_blank_lines", "_body", "_checked", "_closed", "_data", "_head", "_limits", "_lines", "_reader")
+    __slots__ = ("_at", "_blank_lines", "_body", "_checked", "_closed", "_data", "_head", "_limits", "_lines", "reader")
 
     def __init__(self, reader: HeadReader, limits: Limits) -> None:
-        self._reader = reader
+        self.reader = reader
         self._limits = limits
         self._data = b""
         self._at = 0
@@ -108,7 +108,7 @@ class Http1:
             if end >= 0:
                 return self._take_head(end + 4)
             rest = self._data[self._at :]
-            self._checked, self._lines = self._reader.check_lines(rest, self._checked, self._lines)
+            self._checked, self._lines = self.reader.check_lines(rest, self._checked, self._lines)
         except Refusal as refusal:
             return self._refuse(refusal)
         return None
@@ -125,7 +125,7 @@ class Http1:
 
     def _take_head(self, end: int) -> Event | None:
         try:
-            head = self._reader.read(self._data[self._at : end])
+            head = self.reader.read(self._data[self._at : end])
         except Refusal as refusal:
             return self._refuse(refusal)
         self._at = end
