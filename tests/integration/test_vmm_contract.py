@@ -139,9 +139,9 @@ def test_only_its_owner_may_look(setup: Setup, run_dir: Path) -> None:
     ("behaviour", "error", "message", "hint"),
     [
         (Behaviour.USAGE, UsageError, "refused an option: \"clock: unknown option '--prot'", "--help"),
-        (Behaviour.FAILED, GuestError, "could not set itself up: squib.init: eth0", "above"),
+        (Behaviour.FAILED, GuestError, 'could not set itself up: "squib.init: eth0', "above"),
         (Behaviour.CRASHED, GuestError, "the server crashed", "above"),
-        (Behaviour.PANICS, GuestError, "init, died: Attempted to kill init", "squib build"),
+        (Behaviour.PANICS, GuestError, 'init, died: "Attempted to kill init', "squib build"),
         (Behaviour.VANISHES, GuestError, "ended", ""),
     ],
 )
