@@ -161,7 +161,7 @@ def answer(request):
     functools.singledispatch(answer).register(register)
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    process.join()
+    process.join(60)
     assert process.exitcode == 0
 
 def register(request: int):
