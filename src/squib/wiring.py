@@ -178,12 +178,12 @@ def _qemu() -> Path:
 
 
 def _firecracker() -> Path:
-    from squib.vmm.firecracker.binaries import find
+    from squib.vmm.firecracker.binaries import checked, find
 
     found = find()
     if found is None:
         raise UnavailableError("there is no Firecracker on this machine", hint="squib fetch firecracker")
-    return found.path
+    return checked(found.path)
 
 
 def _in_use() -> frozenset[Path]:
