@@ -137,7 +137,7 @@ def test_slowloris_is_timed_out_however_it_drips() -> None:
         thread.start()
         answer = sock.recv(1000)
         stop.set()
-        thread.join()
+        thread.join(60)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
