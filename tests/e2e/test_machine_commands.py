@@ -159,7 +159,7 @@ def test_a_damaged_state_file_under_a_running_machine(squib: Squib) -> None:
     squib.ok("run", "clock", "--detach")
     state = squib.home / "state/squib/state.db"
     state.write_bytes(b"\xaa" * 8192)
-    refused = squib.run("stop", "webserver")
+    refused = squib.run("stop", "clock")
     assert refused.returncode == 74
     remedy = refused.stderr.partition("  try: move it away: ")[2].partition(" (")[0]
     assert remedy == f"mv {state} {state}.damaged"
@@ -169,7 +169,7 @@ def test_a_damaged_state_file_under_a_running_machine(squib: Squib) -> None:
     gone(squib)
     assert list((squib.home / "state/squib/machines").iterdir()) == []
     squib.ok("run", "clock", "--detach")
-    squib.ok("rm", "--force", "webserver")
+    squib.ok("rm", "--force", "clock")
 
 
 @pytest.mark.root
@@ -185,9 +185,9 @@ def test_stop_on_a_full_disk(squib: Squib) -> None:
                     ballast.write(b"x" * 4096)
         except OSError:
             pass
-        assert machine(squib, "stop", "webserver")["state"] in {"exited", "failed"}  # its last word may not fit
+        assert machine(squib, "stop", "clock")["state"] in {"exited", "failed"}  # its last word may not fit
         gone(squib)
-        assert squib.ok("rm", "webserver") == "webserver\n"
+        assert squib.ok("rm", "clock") == "clock\n"
     finally:
         subprocess.run(["umount", str(state)], check=True)
 

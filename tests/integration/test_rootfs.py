@@ -66,7 +66,7 @@ def test_the_abi_s_files_are_there(clock: RootfsTree) -> None:
         assert not [other for other in by_path if other.startswith(path + "/")]
     assert "squib:x:65532:65532:" in files(clock)["/etc/passwd"].data.decode()
     read = spec.loads(files(clock)["/etc/squib/appliance"].data)
-    assert (read.name, read.serve, read.sys_path) == ("webserver", "squib.guest.clock:answer", ("/app",))
+    assert (read.name, read.serve, read.sys_path) == ("clock", "squib.guest.clock:answer", ("/app",))
     assert [(key.name, key.type, key.default) for key in read.keys] == [("port", "port", 80)]
 
 
@@ -161,7 +161,7 @@ def answer(request):
     functools.singledispatch(answer).register(register)
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    process.join()
+    process.join(60)
     assert process.exitcode == 0
 
 def register(request: int):
