@@ -1,7 +1,7 @@
 # For those who build with Docker all the same. squib needs none of it: `squib image` and `squib build --drop` make the same.
 #
-#   docker build --target docker -t restack/001-webserver .
-#   docker run --rm --init --publish 8080:8080 restack/001-webserver
+#   docker build --target docker -t example/clock .
+#   docker run --rm --init --publish 8080:8080 example/clock
 #
 #   docker build --target firecracker -t squib-firecracker .
 #   mkdir -p drop && docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/drop:/drop" squib-firecracker

@@ -21,7 +21,7 @@ from support import tool
 
 WAIT_S = 60
 ADDRESS = "192.0.2.1"  # RFC 5737: nobody's
-REFERENCE = "restack/001-webserver"
+REFERENCE = "example/clock"
 Done = subprocess.CompletedProcess[str]
 
 

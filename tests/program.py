@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import os
+import random
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +76,37 @@ class Squib:
         return found
 
 
+_BLOCKS, _BLOCK = range(10_000, 32_000, 200), 200
+"""Below the ports that the kernel gives to those who name none (ip_local_port_range starts at 32,768)."""
+
+
+@functools.cache
+def own_ports() -> Iterator[int]:
+    """Ports of a block that no other run of these tests on this machine takes, in a circle.
+
+    The block is this run's as long as its process holds an abstract Unix socket of that name (unix(7)).
+    """
+    for first in random.sample(_BLOCKS, len(_BLOCKS)):
+        holder = socket.socket(socket.AF_UNIX)
+        try:
+            holder.bind(f"\0squib-tests-ports-{first}")
+        except OSError:
+            holder.close()
+            continue
+        _holders.append(holder)
+        return itertools.cycle(range(first, first + _BLOCK))
+    raise AssertionError("every block of ports is in use by another run of the tests")
+
+
+_holders: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port of loopback that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on, and that no other run of the tests will take."""
+    for port in itertools.islice(own_ports(), _BLOCK):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+            with contextlib.suppress(OSError):
+                probe.bind(("0.0.0.0", port))
+                return port
+    raise AssertionError("every port of this run's block is in use")

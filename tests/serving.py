@@ -110,7 +110,7 @@ def launch(
     spec = marshal.dumps(
         (
             2,
-            "webserver",
+            "clock",
             "tells the time",
             serve,
             (("port", "port", 80, "Listening HTTP port."),),

@@ -12,6 +12,8 @@ from typing import AnyStr
 
 import pytest
 
+from squib.formats.syscall_program import assemble
+
 LAB = os.environ.get("SQUIB_LAB", "") == "1"
 """Whether this is the lab's host, where KVM works and nothing may skip."""
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
@@ -31,6 +33,13 @@ def tool(name: str) -> str:
     if path is None:
         missing(f"the program {name} is not installed")
         raise AssertionError
+    return path
+
+
+def static_program(path: Path) -> Path:
+    """Writes a program that needs no library and ends with 0. The system's own programs may be linked either way."""
+    path.write_bytes(assemble(()))
+    path.chmod(0o755)
     return path
 
 

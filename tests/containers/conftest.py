@@ -44,7 +44,7 @@ def make_image(folder: Path, *arguments: str) -> Path:
 @pytest.fixture(scope="session")
 def image_file(folder: Path) -> Path:
     """The clock as a container image."""
-    return make_image(folder, "clock", "-t", REFERENCE, "-o", "webserver.tar")
+    return make_image(folder, "clock", "-t", REFERENCE, "-o", "clock.tar")
 
 
 SHOP = """

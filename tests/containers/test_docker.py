@@ -30,7 +30,7 @@ def test_docker_knows_it_as_it_was_made(loaded: Engine) -> None:
     config = image["Config"]
     assert (config["Entrypoint"], config["Cmd"], config["User"]) == (["/bin/server"], ["--port", "8080"], "65532:65532")
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
-    assert config["Labels"]["org.opencontainers.image.title"] == "webserver"
+    assert config["Labels"]["org.opencontainers.image.title"] == "clock"
     assert image["Created"] == "1970-01-01T00:00:00Z"
     assert len(image["RootFS"]["Layers"]) == 3
 
@@ -103,4 +103,4 @@ def test_the_tutorial_s_commands(loaded: Engine, image_file: Path) -> None:
             loaded.probe(arguments[1])
         else:
             assert program == "docker"
-            ok(loaded.run(*(str(image_file) if word == "webserver.tar" else word for word in arguments)))
+            ok(loaded.run(*(str(image_file) if word == "clock.tar" else word for word in arguments)))

@@ -69,4 +69,4 @@ def test_a_plain_user_unpacks_it_with_umoci(image_file: Path, tmp_path: Path) ->
     done = subprocess.run(
         [tool("chroot"), root, *process["args"][:1], "--help=plain"], capture_output=True, text=True, check=False
     )
-    assert "webserver - answers every request" in done.stdout, done.stderr
+    assert "clock - answers every request" in done.stdout, done.stderr

@@ -40,7 +40,7 @@ def test_the_deployment_runs(podman: Engine, registry: str, image_file: Path, tm
     try:
         podman.ok("kube", "play", "--network=host", str(file))
         assert '"time"' in podman.probe("http://127.0.0.1:8090")
-        name = next(line for line in podman.ok("ps", "--format", "{{.Names}}").splitlines() if line.endswith("-webserver"))
+        name = next(line for line in podman.ok("ps", "--format", "{{.Names}}").splitlines() if line.endswith("-clock"))
         host = podman.ok("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.EffectiveCaps}}", name)
         assert host.split()[0] == "true"
         assert host.split()[1].startswith("65532")
@@ -48,4 +48,4 @@ def test_the_deployment_runs(podman: Engine, registry: str, image_file: Path, tm
         assert "listening on 8090/TCP" in podman.logs(name)
     finally:
         podman.run("kube", "down", str(file))
-    assert podman.ok("ps", "--quiet", "--filter", "name=webserver") == ""
+    assert podman.ok("ps", "--quiet", "--filter", "name=clock") == ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from program import Squib
-from support import PROJECT, tool
+from support import PROJECT, static_program, tool
 
 FILES = ["initrd.img", "manifest.json", "rootfs.ext4", "vmlinux"]
 
@@ -216,7 +216,7 @@ def test_a_drop_without_firecracker(squib: Squib, tmp_path: Path) -> None:
 @pytest.mark.tool
 def test_a_drop_without_the_tuned_kernel(squib: Squib, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    shutil.copy(tool("busybox"), tmp_path / "bin/firecracker")  # one that needs nothing of its host
+    static_program(tmp_path / "bin/firecracker")
     squib.extra["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     for name in (tmp_path / "cache/squib/kernels").glob("tuned-*"):
         name.unlink()

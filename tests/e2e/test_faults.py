@@ -106,19 +106,19 @@ def test_squib_is_killed_while_it_starts_a_machine(squib: Squib, moment: str) ->
     port = free_port()
     squib.ok("run", "out", "--detach", "--publish", f"{port}:80")
     assert b'"time"' in ask(port)
-    squib.ok("rm", "--force", "webserver")
+    squib.ok("rm", "--force", "clock")
     nothing_left(squib)
 
 
 def test_squib_is_killed_while_it_stops_a_machine(squib: Squib) -> None:
     squib.ok("run", "clock", "--detach")
-    with squib.start("stop", "webserver") as process:
+    with squib.start("stop", "clock") as process:
         until(lambda: any(b"squib.exit" in console for console in consoles(squib)) or machines(squib)[0]["state"] == "stopping")
         process.kill()
         process.communicate(timeout=PATIENCE_S)
-    (stopped,) = json.loads(squib.ok("stop", "webserver", "--json"))
+    (stopped,) = json.loads(squib.ok("stop", "clock", "--json"))
     assert (stopped["state"], stopped["exit_status"]) == ("exited", 0)
-    squib.ok("rm", "webserver")
+    squib.ok("rm", "clock")
     nothing_left(squib)
 
 
@@ -149,9 +149,9 @@ def test_a_stopped_vmm_is_ended_at_the_deadline(squib: Squib) -> None:
     squib.ok("run", "clock", "--detach")
     (machine,) = machines(squib)
     os.kill(int(str(machine["pid"])), signal.SIGSTOP)
-    (ended,) = json.loads(squib.ok("stop", "webserver", "--timeout", "1", "--json"))
+    (ended,) = json.loads(squib.ok("stop", "clock", "--timeout", "1", "--json"))
     assert (ended["state"], ended["ended_by"]) == ("failed", "force")
-    squib.ok("rm", "webserver")
+    squib.ok("rm", "clock")
     nothing_left(squib)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from program import Squib
 
-REFERENCE = "restack/001-webserver"
+REFERENCE = "example/clock"
 MIB = 1 << 20
 
 
@@ -58,7 +58,7 @@ def test_the_same_bytes_elsewhere_and_by_build(squib: Squib, tmp_path: Path) -> 
         said = there.ok("build", "-o", "out", "--image", "second.tar", "-t", REFERENCE)
     finally:
         os.umask(before)
-    assert "second.tar holds restack/001-webserver:latest, sha256:" in said
+    assert "second.tar holds example/clock:latest, sha256:" in said
     assert sha256(other / "second.tar") == sha256(tmp_path / "first.tar")
     assert (other / "second.tar").stat().st_mode & 0o777 == 0o644
     assert (other / "out/rootfs.ext4").is_file()

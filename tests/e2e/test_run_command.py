@@ -54,7 +54,7 @@ def test_detached_run_probe_stop_rm(squib: Squib) -> None:
     assert taken.returncode == 75
     assert "clock-1" in taken.stderr
     taken = squib.run("run", "clock", "--detach", "--publish", f"{port}:80", "--publish", "0:81")
-    assert "webserver says that it serves 80; perhaps nobody listens on the guest's port 81" in taken.stderr
+    assert "clock says that it serves 80; perhaps nobody listens on the guest's port 81" in taken.stderr
     assert taken.returncode == 75
     assert str(port) in taken.stderr
     assert squib.run("rm", "clock-1").returncode == 75  # it runs
@@ -84,7 +84,7 @@ def test_foreground_console_and_sigint(squib: Squib) -> None:
     assert process.returncode == 0, err
     assert "squib.ready" in out
     assert "responding to 1" in out
-    assert "\nsquib.exit abi=2 status=0 reason=stopped cause=exit:0" in out
+    assert "\nsquib.exit abi=3 status=0 reason=stopped cause=exit:0" in out
     assert machines(squib) == []
 
 
@@ -137,7 +137,7 @@ def test_two_runs_at_the_same_moment(squib: Squib) -> None:
         done = list(pool.map(lambda _: squib.run("run", "clock", "--detach"), range(2)))
     assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
     names = sorted(str(machine["name"]) for machine in machines(squib))
-    assert names == ["webserver", "webserver-2"]
+    assert names == ["clock", "clock-2"]
     squib.ok("stop", *names)
     squib.ok("rm", *names)
 
@@ -179,8 +179,8 @@ def test_as_a_plain_user(plain_user: Squib) -> None:
     (pid,) = plain_user.processes()
     assert Path(f"/proc/{pid}").stat().st_uid == 65534
     plain_user.ok("probe", f"http://127.0.0.1:{port}", "-n", "1")
-    plain_user.ok("stop", "webserver")
-    plain_user.ok("rm", "webserver")
+    plain_user.ok("stop", "clock")
+    plain_user.ok("rm", "clock")
     modes = {path.stat().st_mode & 0o077 for path in (plain_user.home / "state/squib").rglob("*")}
     assert modes <= {0}
 
@@ -191,8 +191,8 @@ def test_an_artifact_folder_runs_without_building(squib: Squib, tmp_path: Path) 
     port = free_port()
     offline.ok("run", "out", "--detach", "--publish", f"{port}:80")
     assert '"time"' in ask(port)
-    squib.ok("stop", "webserver")
-    squib.ok("rm", "webserver")
+    squib.ok("stop", "clock")
+    squib.ok("rm", "clock")
     (tmp_path / "out/rootfs.ext4").write_bytes(b"\0" * 4096)
     broken = squib.run("run", "out", "--detach")
     assert broken.returncode == 65
@@ -252,7 +252,7 @@ def test_a_server_that_dies_is_told_with_the_consoles_tail(squib: Squib, tmp_pat
     (tmp_path / "appliance.toml").write_text('name = "glutton"\nserve = "glutton:answer"\n')
     done = squib.run("run", "--detach")
     assert done.returncode in {65, 70}, done.stderr
-    assert "squib.exit abi=2" in done.stderr  # the console's tail
+    assert "squib.exit abi=3" in done.stderr  # the console's tail
     assert "  try: " in done.stderr
     assert "Traceback (most" not in done.stderr.partition("  |")[0]
     assert squib.processes() == []

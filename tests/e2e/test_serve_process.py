@@ -104,11 +104,11 @@ def test_a_folder_with_an_appliance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--prot=80"], 64, "webserver: "),
-        (["--port=0"], 64, "webserver: "),
-        (["--port=eighty"], 64, "webserver: "),
-        (["--port=1", "--port=2"], 64, "webserver: "),
-        (["--ips=nowhere"], 64, "webserver: "),
+        (["--prot=80"], 64, "clock: "),
+        (["--port=0"], 64, "clock: "),
+        (["--port=eighty"], 64, "clock: "),
+        (["--port=1", "--port=2"], 64, "clock: "),
+        (["--ips=nowhere"], 64, "clock: "),
         (["./nothing-here"], 66, "squib: "),
     ],
 )

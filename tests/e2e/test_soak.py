@@ -43,7 +43,7 @@ def test_fifty_in_a_row(squib: Squib, qemu: str, tmp_path: Path) -> None:
             if number == WARM:
                 resident = resident_kib()
             with running.started(artifact, spec, SilentEvents()) as session:
-                assert session.machine.name == "webserver", "the name is free again"
+                assert session.machine.name == "clock", "the name is free again"
                 process = session.vm.identity
                 assert session.stop(20).status == 0
             assert not Path(f"/proc/{process.pid}").exists()

@@ -14,6 +14,8 @@ import pytest
 from host_machines import Lab
 from lifecycle import Obedient, World
 from namespaces import Namespace, uplink
+from program import free_port
+from squib.host import ports
 from squib.host.process import working_in
 from squib.model.appliance import Appliance
 from squib.model.image import Artifact, FileRecord, KernelRecord, Manifest
@@ -23,7 +25,9 @@ from support import tool
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    # A port that squib chooses is free again once its machine has stopped: only a port of this run's own is there for a restart.
+    monkeypatch.setattr(ports, "choose", lambda *_: free_port())
     folder = tmp_path / "out"
     folder.mkdir()
     files = tuple(FileRecord(name, 1, "0" * 64) for name in ("initrd.img", "rootfs.ext4", "vmlinux"))

@@ -60,4 +60,4 @@ def test_a_file_that_is_gone_or_cut(plan: BuildPlan, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"rootfs\.ext4") as gone:
         open_artifact(good.folder)
     for caught in (changed, gone):
-        assert caught.value.hint == rebuild_hint(good.folder, "webserver")
+        assert caught.value.hint == rebuild_hint(good.folder, "clock")

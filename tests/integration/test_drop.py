@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from squib.model.image import FileRecord, KernelRecord
 from squib.model.network import parse_guest_ip
 from squib.model.progress import Progress, silent
 from squib.wire.firecracker import vm_json
-from support import golden, tool
+from support import golden, static_program
 
 FILES = ["firecracker", "initrd.img", "rootfs.ext4", "run.sh", "vm.json", "vmlinux.bin"]
 
@@ -42,7 +43,7 @@ SEEDS = DropNetwork()
 
 @dataclass
 class House:
-    """Drops the clock, with a program of the system for Firecracker."""
+    """Drops the clock, with a small program for Firecracker."""
 
     folder: Path
     program: Path
@@ -55,7 +56,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path, Path(tool("busybox")))
+    return House(tmp_path, static_program(tmp_path / "static"))
 
 
 @pytest.mark.tool
@@ -82,7 +83,7 @@ def test_its_machine_is_one_that_squib_reads_and_its_paths_lie_beside_it(house: 
     assert machine.network_interfaces[0].host_dev_name == "tap7"
     assert machine.network_interfaces[0].guest_mac == "02:00:00:00:00:07"
     assert machine.boot_source.boot_args is not None
-    assert "ip=10.9.8.7::10.9.8.1:255.255.255.240:webserver:eth0:off:::" in machine.boot_source.boot_args
+    assert "ip=10.9.8.7::10.9.8.1:255.255.255.240:clock:eth0:off:::" in machine.boot_source.boot_args
     assert machine.metrics is None
 
 
@@ -93,6 +94,12 @@ def test_run_sh_works_from_anywhere_and_hands_on_what_it_is_given(house: House, 
     done = subprocess.run([folder / "run.sh", "--id", "a b"], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout == f"{folder} --no-api --config-file vm.json --id a b\n"
     assert len((folder / "run.sh").read_text().splitlines()) == 3
+    decoy = tmp_path / "decoy" / folder.name
+    decoy.mkdir(parents=True)
+    environment = os.environ | {"CDPATH": str(decoy.parent)}  # a relative path is sought there first (POSIX, cd)
+    line = ["sh", f"{folder.name}/run.sh"]
+    done = subprocess.run(line, cwd=folder.parent, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{folder} --no-api --config-file vm.json\n"
 
 
 @pytest.mark.tool

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lifecycle import Obedient, World
+from program import free_port
 from silent_events import SilentEvents
 from squib.errors import TakenError
-from squib.host import ports
 from squib.model.machine import MachineConfig, UserNetwork
 from squib.model.run import LOOPBACK, Publish, RunSpec
 from tiny_guest import FakeVm
@@ -48,7 +48,7 @@ def test_a_freely_chosen_port_that_is_taken_meanwhile_is_chosen_anew(world: Worl
 @pytest.mark.parametrize("port", [0, 1])
 def test_a_port_that_is_always_taken_ends_the_run(world: World, port: int) -> None:
     world.vmm = late = Latecomer(99)
-    named = ports.choose(LOOPBACK) if port else 0
+    named = free_port() if port else 0
     wish = RunSpec(publish=(Publish(LOOPBACK, named, 80),))
     with (
         pytest.raises(TakenError, match="in use when the fake started"),

@@ -24,7 +24,7 @@ from support import tool
 
 @pytest.fixture(scope="module")
 def image() -> ContainerImage:
-    options = ImageOptions(parse_reference("registry.example:5000/restack/001-webserver:v1"), created=1_700_000_000)
+    options = ImageOptions(parse_reference("registry.example:5000/example/clock:v1"), created=1_700_000_000)
     return plan_image(find_appliance("clock", Path("/")), options, lambda *_: None)
 
 
@@ -44,11 +44,11 @@ def test_it_is_about_that_image(image: ContainerImage, document: bytes) -> None:
     assert value["metadata"]["timestamp"].startswith("2023-11-14T22:13:20")
     assert (about["type"], about["name"], about["version"]) == (
         "container",
-        "registry.example:5000/restack/001-webserver",
+        "registry.example:5000/example/clock",
         "v1",
     )
     assert about["hashes"] == [{"alg": "SHA-256", "content": image.descriptor.digest[7:]}]
-    assert about["purl"].startswith("pkg:oci/001-webserver@sha256")
+    assert about["purl"].startswith("pkg:oci/clock@sha256")
     files = [
         prop["value"] for part in value["components"] for prop in part["properties"] if prop["name"] == "squib:source-file"
     ]

@@ -235,4 +235,4 @@ def test_a_privileged_port_as_a_plain_user(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=WAIT_S, cwd="/", env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, check=False,
     )  # fmt: skip
     assert done.returncode == 77, done.stderr
-    assert done.stderr == "webserver: cannot listen on 127.0.0.1:1: this user may not\n"
+    assert done.stderr == "clock: cannot listen on 127.0.0.1:1: this user may not\n"

@@ -185,7 +185,7 @@ def test_a_taken_port_and_an_unknown_address() -> None:
         server = launch(f"--port={port}", "--ips=127.0.0.1")
         out, err = server.communicate(timeout=WAIT_S)
     assert (server.returncode, out) == (75, b"")
-    assert err.decode() == f"webserver: cannot listen on 127.0.0.1:{port}: another process listens there\n"
+    assert err.decode() == f"clock: cannot listen on 127.0.0.1:{port}: another process listens there\n"
     server = launch(f"--port={free_port()}", "--ips=192.0.2.1")
     _, err = server.communicate(timeout=WAIT_S)
     assert server.returncode == 71

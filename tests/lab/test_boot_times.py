@@ -70,7 +70,7 @@ def readiness(console: Path, seconds: float = 60) -> Ready:
 
 def boot(artifact: Path, tap: str, folder: Path) -> dict[str, float]:
     """Milliseconds to the first answer, and what the guest's own clock says of readiness."""
-    config = machine_config(open_artifact(artifact), RunSpec(vmm=VmmKind.FIRECRACKER, tap=(tap, MAC)), "webserver")
+    config = machine_config(open_artifact(artifact), RunSpec(vmm=VmmKind.FIRECRACKER, tap=(tap, MAC)), "clock")
     (folder / "vm.json").write_bytes(vm_json.encode(structs.replace(configuration(config), metrics=None)))
     console = folder / "console"
     (folder / "firecracker.log").touch()

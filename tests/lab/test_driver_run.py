@@ -57,20 +57,20 @@ def test_auto_takes_firecracker_for_a_plain_user_and_it_lives_a_whole_life(
 ) -> None:
     done = plain_user.run("run", str(artifacts["clock"]), "--tap", tap0, "--detach")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"webserver http://{GUEST}:80\n"
+    assert done.stdout == f"clock http://{GUEST}:80\n"
     assert "booting in firecracker, 128 MiB, 1 vCPU" in done.stderr
     assert ask().startswith('{ "time": "20')
     assert plain_user.ok("probe", f"http://{GUEST}", "-n", "2", "--interval", "0").count('{ "time": "20') == 2
     (machine,) = machines(plain_user)
-    assert (machine["name"], machine["state"], machine["vmm"]) == ("webserver", "running", "firecracker")
-    assert "listening on 80/TCP" in plain_user.ok("logs", "webserver")
+    assert (machine["name"], machine["state"], machine["vmm"]) == ("clock", "running", "firecracker")
+    assert "listening on 80/TCP" in plain_user.ok("logs", "clock")
     # What a machine costs when nobody looks: its Firecracker and nothing of squib.
     assert plain_user.processes() == [firecracker(plain_user)]
-    assert plain_user.ok("stop", "webserver") == "webserver: stopped\n"
+    assert plain_user.ok("stop", "clock") == "clock: stopped\n"
     (machine,) = machines(plain_user)
     assert (machine["state"], machine["exit_status"], machine["ended_by"]) == ("exited", 0, "stop")
-    assert "squib.exit abi=2 status=0 reason=stopped" in plain_user.ok("logs", "webserver")
-    plain_user.ok("rm", "webserver")
+    assert "squib.exit abi=3 status=0 reason=stopped" in plain_user.ok("logs", "clock")
+    plain_user.ok("rm", "clock")
     nothing_left(plain_user)
 
 
@@ -83,7 +83,7 @@ def test_a_foreground_run_ends_by_ctrl_c(squib: Squib, artifacts: Artifacts, tap
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
-    assert "squib.exit abi=2 status=0" in out
+    assert "squib.exit abi=3 status=0" in out
     nothing_left(squib)
 
 
@@ -118,5 +118,5 @@ def test_firecracker_is_killed_while_it_starts_and_while_it_serves(squib: Squib,
     os.kill(firecracker(squib), signal.SIGKILL)
     until(lambda: machines(squib)[0]["state"] == "failed")
     assert machines(squib)[0]["ended_by"] == "vmm"
-    squib.ok("rm", "webserver")
+    squib.ok("rm", "clock")
     nothing_left(squib)

@@ -21,7 +21,7 @@ from squib.model.tree import Directory, File, RootfsTree
 from squib.wire import oci as wire
 from support import golden
 
-REFERENCE = parse_reference("restack/001-webserver")
+REFERENCE = parse_reference("example/clock")
 
 
 def tree(app: bytes = b"app") -> RootfsTree:
@@ -41,7 +41,7 @@ def tree(app: bytes = b"app") -> RootfsTree:
 
 def appliance(default: int | None = 80, ports: tuple[int, ...] = (80,)) -> Appliance:
     keys = () if default is None else (Key("port", KeyType.PORT, default, ""),)
-    return Appliance("webserver", "shop:answer", Path("/"), summary="tells the time", keys=keys, network=NetworkSettings(ports))
+    return Appliance("clock", "shop:answer", Path("/"), summary="tells the time", keys=keys, network=NetworkSettings(ports))
 
 
 def image(app: bytes = b"app", created: int = 0, compression: Compression = Compression.GZIP) -> ContainerImage:
@@ -92,7 +92,7 @@ def test_every_blob_is_named_by_its_digest_and_every_pointer_leads_to_one() -> N
         assert len(blobs[pointer["digest"][7:]]) == pointer["size"]
     (docker,) = json.loads(found["manifest.json"])
     assert docker["Config"] in found
-    assert docker["RepoTags"] == ["restack/001-webserver:latest"]
+    assert docker["RepoTags"] == ["example/clock:latest"]
     assert [found[path] for path in docker["Layers"]] == [blobs[layer["digest"][7:]] for layer in manifest["layers"]]
     diff_ids = json.loads(found[docker["Config"]])["rootfs"]["diff_ids"]
     assert diff_ids == [f"sha256:{hashlib.sha256(gzip.decompress(found[path])).hexdigest()}" for path in docker["Layers"]]

@@ -14,7 +14,7 @@ from squib.guest.spec import Key, Spec
 from support import golden, tool
 
 CLOCK = Spec(
-    "webserver", "answers every request with the time as JSON", "m:f", (Key("port", "port", 80, "Listening HTTP port."),), ()
+    "clock", "answers every request with the time as JSON", "m:f", (Key("port", "port", 80, "Listening HTTP port."),), ()
 )
 SHOP = Spec(
     "shop",

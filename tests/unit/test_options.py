@@ -18,7 +18,7 @@ KEYS = (
     Key("great", "bool", False, "Whether loudly."),
     Key("count", "int", 3, "How often."),
 )
-SPEC = Spec("webserver", "says it", "shop:answer", KEYS, ())
+SPEC = Spec("clock", "says it", "shop:answer", KEYS, ())
 
 
 def read(*argv: str, environ: Mapping[str, str] | None = None) -> Options:
@@ -31,8 +31,8 @@ def problem(*argv: str, environ: Mapping[str, str] | None = None) -> str:
     first, usage, hint = str(caught.value).split("\n")
     assert usage == "Usage: squib serve shop [OPTION]..."
     assert hint == "Try `squib serve shop --help' for more information."
-    assert first.startswith("webserver: ")
-    return first.removeprefix("webserver: ")
+    assert first.startswith("clock: ")
+    return first.removeprefix("clock: ")
 
 
 def test_defaults() -> None:

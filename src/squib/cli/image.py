@@ -33,7 +33,7 @@ _MAX_EPOCH = 253402300799
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.tar", help="Where the image goes. Default: NAME.tar."
 )
-@click.option("-t", "--tag", "reference", metavar="REF", help="The image's name, as in restack/001-webserver. Default: NAME.")
+@click.option("-t", "--tag", "reference", metavar="REF", help="The image's name, as in example/clock. Default: NAME.")
 @click.option(
     "--compress",
     "compression",

@@ -35,7 +35,7 @@ __all__ = ["push"]
 def push(reference: str, appliance: str | None, image_file: Path | None, insecure: bool, as_json: bool, quiet: bool) -> None:
     """Send a container image to a registry.
 
-    REF names registry, path and tag, as in ghcr.io/restack/001-webserver:v1. The image is APPLIANCE's, as for squib image, and
+    REF names registry, path and tag, as in ghcr.io/example/clock:v1. The image is APPLIANCE's, as for squib image, and
     keeps its digest. It is sent by skopeo, with the credentials of docker login or podman login. If that fails, the tag
     stays as it was.
     """

@@ -29,12 +29,12 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """As a person writes it, with the tag: `restack/001-webserver:latest`."""
+        """As a person writes it, with the tag: `example/clock:latest`."""
         return f"{self.registry}/{self.path}:{self.tag}" if self.registry else f"{self.path}:{self.tag}"
 
     @property
     def full(self) -> str:
-        """With the registry that engines mean where none is named: `docker.io/library/webserver:latest`."""
+        """With the registry that engines mean where none is named: `docker.io/library/clock:latest`."""
         registry = self.registry or _DEFAULT_REGISTRY
         path = self.path if registry != _DEFAULT_REGISTRY or "/" in self.path else f"library/{self.path}"
         return f"{registry}/{path}:{self.tag}"
