@@ -113,10 +113,14 @@ class House:
         return resolve(spec, wish)
 
     def look_ahead(self, spec: RunSpec) -> None:
-        """Raises UnavailableError where the VMM that `spec` needs is not installed: known before anything is built."""
+        """Raises UnavailableError and its like where what `spec` needs is not installed: known before anything is built."""
         from squib.vmm.choice import look_ahead
 
         look_ahead(spec, _programs())
+        if spec.user_network:
+            from squib.app import user_networks
+
+            user_networks.look_ahead()
 
     def _building(self) -> Building:
         from squib.app.building import Building
@@ -222,6 +226,7 @@ def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: Mac
     """The command line of the VMM that would be chosen, or what it would be asked for."""
     import shlex
 
+    from squib.app import user_networks
     from squib.app.running import kernel_digest
     from squib.model.machine import PortForward
     from squib.vmm.firecracker import binaries, configuration
@@ -239,4 +244,7 @@ def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: Mac
         raise UsageError("QEMU is told all by its command line", hint="--show argv; or --vmm firecracker")
     wished = publications(artifact.manifest.appliance, spec)
     forwards = tuple(PortForward(one.host_address, one.host_port, one.guest_port) for one in wished)
-    return shlex.join(argv(with_lease(config, config.name, forwards), choice.accel, program=_qemu()))
+    config = with_lease(config, config.name, forwards)
+    if spec.user_network:
+        config = user_networks.attach(config, forwards, outbound=spec.outbound)
+    return shlex.join(argv(config, choice.accel, program=_qemu()))

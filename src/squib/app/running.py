@@ -200,12 +200,12 @@ class Running:
 
     def _with_network(self, machine: Machine, prepared: _Prepared) -> MachineConfig:
         config = with_lease(prepared.config, machine.name, machine.forwards)
-        outbound = prepared.artifact.manifest.appliance.network.outbound
-        if prepared.spec.user_network:
-            return user_networks.attach(config, machine.forwards, outbound=outbound)
-        if not prepared.spec.host_network:
+        spec = prepared.spec
+        if spec.user_network:
+            return user_networks.attach(config, machine.forwards, outbound=spec.outbound)
+        if not spec.host_network:
             return config
-        return self.belongings.networks.attach(machine, config, outbound=outbound)
+        return self.belongings.networks.attach(machine, config, outbound=spec.outbound)
 
     def _with_jail(self, machine: Machine, prepared: _Prepared, config: MachineConfig) -> MachineConfig:
         return self.belongings.jails.assign(machine, config) if prepared.jailed else config

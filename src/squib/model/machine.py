@@ -125,13 +125,12 @@ class PortForward:
 
 @dataclass(frozen=True, slots=True)
 class UserNetwork:
-    """A network inside the VMM: no privilege needed. Without `outbound` the guest reaches neither the host nor the net."""
+    """A network inside the VMM: no privilege needed. The guest answers, and reaches neither the host nor the net."""
 
     guest: IPv4Interface
     gateway: IPv4Address
     guest_mac: str
     forwards: tuple[PortForward, ...] = ()
-    outbound: bool = False
 
 
 Interface = UserNetwork | Tap

@@ -25,8 +25,8 @@ from squib.vmm.firecracker import configuration as plan
 from squib.vmm.firecracker import jail as jails
 from squib.vmm.firecracker import jail_plan
 from squib.vmm.firecracker.configuration import API_SOCKET, LOG, METRICS
-from squib.vmm.firecracker.namespace import entered
 from squib.vmm.handover import by_descriptor
+from squib.vmm.namespace import entered
 from squib.vmm.run_dir import JAIL, jail_root
 from squib.wire.firecracker.requests import Request
 
