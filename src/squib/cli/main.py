@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("squib.cli.logs:logs", "Print what a microVM's console has said."),
     "measure": ("squib.cli.measure:measure", "Find the least memory that an appliance works in."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
+    "prune": ("squib.cli.prune:prune", "Remove from squib's cache what no microVM needs."),
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
     "push": ("squib.cli.push:push", "Send a container image to a registry."),
     "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),

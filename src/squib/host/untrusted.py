@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import NoReturn, Self
 
-from squib.errors import ApplianceError, HostError
+from squib.errors import ApplianceError, HostError, MissingError
 from squib.host.beneath import Place, Resolution, refuse_changed
 from squib.host.files import storage_errors
 from squib.host.ownership import check_owned
@@ -103,6 +103,14 @@ class Folder:
         """What `name` is: never a link where links are followed. Raises MissingError, ApplianceError and their like."""
         with self._place(name, follow=follow) as place:
             return place.status
+
+    def holds(self, name: str | PurePosixPath) -> bool:
+        """Whether `name` is there, be it a link that leads nowhere. Raises PermissionDeniedError and its like."""
+        try:
+            self.status(name)
+        except MissingError:
+            return False
+        return True
 
     def resolve(self, name: str | PurePosixPath) -> PurePosixPath:
         """Where `name` truly lies below the folder, all links followed. Raises as `status` does."""

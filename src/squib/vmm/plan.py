@@ -123,6 +123,7 @@ def machine_config(artifact: Artifact, spec: RunSpec, name: str) -> MachineConfi
         vcpu_count=spec.vcpu_count or appliance.machine.vcpu_count,
         drives=(Drive("rootfs", artifact.rootfs, is_root=True),),
         interfaces=_interfaces(spec),
+        held=tuple((artifact.folder / name, file) for name, file in artifact.held),
     )
 
 

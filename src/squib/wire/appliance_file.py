@@ -6,7 +6,6 @@ Strict: an unknown key is an error. Every error names file, line and key, what w
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -58,8 +57,8 @@ _PYPROJECT_TABLE = ("tool", "squib")
 def has_table(text: str) -> bool:
     """Whether a pyproject.toml's `text` has `[tool.squib]`; a text that is not TOML counts as having it, to be told why."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        document = TomlSource(Path(PYPROJECT_TOML), text, ()).parse()
+    except ApplianceError:
         return "[tool.squib" in text
     return descend(document, _PYPROJECT_TABLE) is not None
 
@@ -71,6 +70,7 @@ def decode(text: str, path: Path) -> Appliance:
     settings = descend(source.parse(), table)
     if settings is None:
         raise ApplianceError(f"{path} has no [tool.squib] table", hint=f"add one, or write an {APPLIANCE_TOML}")
+    source.check_numbers(settings)
     try:
         file = msgspec.convert(settings, ApplianceFile)
     except msgspec.ValidationError as error:

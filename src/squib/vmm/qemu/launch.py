@@ -17,12 +17,13 @@ from squib.host.process import Handle, ProcessIdentity, adopt
 from squib.model.image import rebuild_hint
 from squib.model.machine import Accel, EndedBy, MachineConfig, UserNetwork
 from squib.vmm.base import VmEnd
+from squib.vmm.handover import by_descriptor
 from squib.vmm.namespace import Entry, entered
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
 from squib.vmm.qemu.refusals import network_of
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir, open_vmm
 
 __all__ = ["PACKAGE", "PROGRAM", "STDERR", "Qemu", "QemuVm"]
 
@@ -84,7 +85,7 @@ class Qemu:
 
     def attach(self, identity: ProcessIdentity, run_dir: Path) -> QemuVm | None:
         """As `base.Vmm` has it."""
-        process = Handle.open(identity)
+        process = open_vmm(identity, run_dir)
         if process is None:
             return None
         try:
@@ -99,7 +100,8 @@ class Qemu:
         try:
             with unix_socket.listen(run_dir / QMP_SOCKET) as server, contextlib.ExitStack() as stack:
                 fd = server.fileno()
-                line = argv(config, self._accel, program=self._program, qmp_fd=fd)
+                named, held = by_descriptor(config)
+                line = argv(named, self._accel, program=self._program, qmp_fd=fd)
                 entry: Entry | None = None
                 if config.namespace is not None:
                     entry = stack.enter_context(entered(config.namespace, line, run_dir))
@@ -110,7 +112,7 @@ class Qemu:
                     stdout=log,
                     stderr=log,
                     new_session=True,
-                    pass_fds=(fd,) if entry is None else (fd, entry.report),
+                    pass_fds=(fd, *held) if entry is None else (fd, *held, entry.report),
                     file_bytes=file_bytes(config, run_dir),
                 )
                 return _settled(adopt(child), entry)
