@@ -57,9 +57,17 @@ class Building:
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
+        return self.made(self.chosen(selector, working_folder), report)
+
+    def chosen(self, selector: str | None, working_folder: Path) -> Artifact | Appliance:
+        """What `selector` names: an artifact that was built, or an appliance; nothing is built."""
         if selector is not None and _is_artifact(working_folder / selector):
             return open_artifact(working_folder / selector)
-        return self._cached(find_appliance(selector, working_folder), report)
+        return find_appliance(selector, working_folder)
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen, built where needed."""
+        return self._cached(chosen, report) if isinstance(chosen, Appliance) else chosen
 
     def _cached(self, appliance: Appliance, report: Progress) -> Artifact:
         with staging(self.cache) as folder:

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from squib.app.starter import name_for, write_starter
+from squib.cli.commands import Command
 from squib.host.files import working_folder
 
 __all__ = ["init"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="[DIR]")
 @click.option("--name", metavar="NAME", help="The appliance's name. Default: made from the folder's.")
 def init(folder: Path, name: str | None) -> None:

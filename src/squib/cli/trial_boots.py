@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running
-from squib.cli.key_arguments import own_options, split_arguments
+from squib.cli.boot_options import with_keys
+from squib.cli.key_words import chosen_by, split_words
 from squib.cli.narrator import interrupts_told
+from squib.cli.param_types import Seconds
 from squib.cli.progress import progress
-from squib.cli.seconds import Seconds
 from squib.model.image import Artifact
 from squib.model.machine import Accel
 from squib.model.progress import Progress
@@ -49,9 +50,8 @@ def trial_boots(
     kernel: str | None, modules: Path | None, quiet: bool,
 ) -> Iterator[TrialBoots]:  # fmt: skip
     """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
-    selector, values = split_arguments(arguments, own_options())
+    words = split_words(arguments)
     spec = RunSpec(
-        values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
         vcpu_count=vcpus,
         accel=None if accel == "auto" else Accel(accel),
@@ -59,7 +59,9 @@ def trial_boots(
     )
     squib = house(kernel=kernel, modules=modules)
     with interrupts_told(quiet=quiet), progress(quiet=quiet) as report:
-        artifact = squib.artifact(selector, report)
+        chosen = chosen_by(words, squib.chosen)
+        spec = with_keys(spec, chosen, words)
+        artifact = squib.made(chosen, report)
         with squib.running() as running:
             running.clean()
             yield TrialBoots(running, artifact, spec, report)

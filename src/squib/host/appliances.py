@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
+import shlex
 from pathlib import Path
 
 from squib.errors import ApplianceError, MissingError
 from squib.host.files import storage_errors
 from squib.model.appliance import Appliance
+from squib.model.near import did_you_mean
 from squib.wire import appliance_file
 from squib.wire.appliance_file import APPLIANCE_TOML, PYPROJECT_TOML
 
-__all__ = ["DEFAULT", "find_appliance", "packaged"]
+__all__ = ["CLOCK", "find_appliance", "packaged"]
 
-DEFAULT = "clock"
+CLOCK = "clock"
+"""The packaged appliance that squib shows itself with."""
+
 _MAX_BYTES = 1 << 20
 _PACKAGED = Path(__file__).parent.parent / "appliances"
 
@@ -26,15 +29,12 @@ def packaged() -> tuple[str, ...]:
 def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
     """The appliance that `selector` names.
 
-    None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml, else the clock. A path that
-    exists goes before a packaged name. Raises MissingError, ApplianceError, PermissionDeniedError, and HostError where the
+    None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml. A path that exists goes before a
+    packaged name. Raises MissingError, ApplianceError, PermissionDeniedError, and HostError where the
     operating system refuses to look.
     """
     with storage_errors(working_folder / (selector or APPLIANCE_TOML)):
-        if selector is None:
-            file = _file_in(working_folder) or _PACKAGED / DEFAULT / APPLIANCE_TOML
-        else:
-            file = _named(selector, working_folder)
+        file = _here(working_folder) if selector is None else _named(selector, working_folder)
     with storage_errors(file):
         if file.is_dir():
             raise MissingError(f"{file} is a folder, not an appliance file", hint="name the file, or the folder that holds it")
@@ -49,6 +49,16 @@ def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
     return appliance_file.decode(text, file.resolve())
 
 
+def _here(working_folder: Path) -> Path:
+    file = _file_in(working_folder)
+    if file is None:
+        raise MissingError(
+            f"there is no appliance in this folder: no {APPLIANCE_TOML}, and no {PYPROJECT_TOML} with [tool.squib]",
+            hint=f"squib init writes one here; or name one: a folder, a file, or {CLOCK}, which comes with squib",
+        )
+    return file
+
+
 def _named(selector: str, working_folder: Path) -> Path:
     path = working_folder / selector
     if path.is_file():
@@ -58,15 +68,14 @@ def _named(selector: str, working_folder: Path) -> Path:
         if file is None:
             raise MissingError(
                 f"{path} holds no {APPLIANCE_TOML}, and no {PYPROJECT_TOML} with [tool.squib]",
-                hint="name another folder, or write one",
+                hint=f"name another folder; squib init {shlex.quote(selector)} writes an appliance to start from",
             )
         return file
     if selector in packaged():
         return _PACKAGED / selector / APPLIANCE_TOML
-    near = difflib.get_close_matches(selector, packaged(), n=1)
     raise MissingError(
-        f"{selector} is no file or folder, and no packaged appliance",
-        hint=f"did you mean {near[0]}?" if near else f"packaged: {', '.join(packaged())}",
+        f"{selector} is no file or folder, and no appliance of that name comes with squib{did_you_mean(selector, packaged())}",
+        hint=f"name a folder, a file, or an appliance that comes with squib: {', '.join(packaged())}",
     )
 
 
