@@ -137,7 +137,7 @@ def test_slowloris_is_timed_out_however_it_drips() -> None:
         thread.start()
         answer = sock.recv(1000)
         stop.set()
-        thread.join()
+        thread.join(60)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
@@ -145,6 +145,23 @@ def test_a_slow_body_is_timed_out() -> None:
     with serving(quick(body_s=0.2)) as (address, _), connect(address) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
         assert sock.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("behind", [b"\r", b"\r\n", b"\r\n\r\n"])
+def test_an_empty_line_behind_a_request_makes_no_deadline_and_no_stop_wait(behind: bytes) -> None:
+    with serving(quick(head_s=0.2, stop_s=WAIT_S)) as (address, server), connect(address) as sock, connect(address) as early:
+        sock.sendall(GET + behind)
+        read_answers(sock, 1)
+        early.sendall(behind)
+        assert read_all(early) == b""  # a new client has no more time for them than for nothing
+        for _ in range(3 * Limits().blank_lines):  # as some old clients do it
+            sock.sendall(b"\n" * behind.endswith(b"\r") + GET)
+            read_answers(sock, 1)
+            sock.sendall(behind)
+        server.request_stop()
+        start = time.monotonic()
+        assert read_all(sock) == b""
+        assert time.monotonic() - start < WAIT_S / 2
 
 
 def test_idle_connections_are_closed_without_a_word() -> None:

@@ -1,4 +1,4 @@
-"""What the server keeps of requests: the bytes, never an answer, and not many."""
+"""Which requests are usual, what they hold, and what their answers are."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import os
 
 import pytest
 
-from squib.guest.answering import KNOWN_BYTES, KNOWN_REQUESTS, Answering
+from squib.guest.answering import Answering
 from squib.guest.handler import Request, Response
 from squib.guest.head import Head, HeadReader
 from squib.guest.limits import Limits
 from squib.guest.logs import Logs
 
-READER = HeadReader(Limits())
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n"
 
 
 def answering(answer: object = None) -> Answering:
     log = Logs((("*", -1),), fd=os.open(os.devnull, os.O_WRONLY)).source("http")
-    return Answering(answer, {"k": 1}, READER, log)  # type: ignore[arg-type]  # handlers come without types, too
+    return Answering(answer, {"k": 1}, log)  # type: ignore[arg-type]  # handlers come without types, too
 
 
-def test_a_usual_request_is_known_by_its_bytes_and_holds_all_that_was_sent() -> None:
-    asked = answering()
-    request = asked.usual(GET % 1)
+def usual(data: bytes) -> Request | None:
+    return answering().usual(data, HeadReader(Limits()))
+
+
+def test_a_usual_request_holds_all_that_was_sent() -> None:
+    request = usual(GET % 1)
     assert request is not None
-    assert asked.known == {GET % 1: request}
     assert (request.method, request.target, request.keys) == ("GET", "/1", {"k": 1})
     assert request.headers == (("host", "x"), ("a", "b"))
     assert request.headers == (("host", "x"), ("a", "b"))
@@ -58,9 +59,7 @@ def test_a_usual_request_is_known_by_its_bytes_and_holds_all_that_was_sent() -> 
     ],
 )
 def test_nothing_else_is_usual(data: bytes) -> None:
-    asked = answering()
-    assert asked.usual(data) is None
-    assert not asked.known
+    assert usual(data) is None
 
 
 @pytest.mark.parametrize(
@@ -72,17 +71,7 @@ def test_nothing_else_is_usual(data: bytes) -> None:
     ],
 )
 def test_usual_in_any_spelling(lines: bytes) -> None:
-    assert answering().usual(b"GET / HTTP/1.1\r\n%s\r\n\r\n" % lines) is not None
-
-
-def test_what_is_known_is_bounded() -> None:
-    asked = answering()
-    for number in range(3 * KNOWN_REQUESTS):
-        assert asked.usual(GET % number) is not None
-        assert 1 <= len(asked.known) <= KNOWN_REQUESTS
-    asked.known.clear()
-    assert asked.usual(b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * KNOWN_BYTES + b"\r\n\r\n") is not None
-    assert not asked.known
+    assert usual(b"GET / HTTP/1.1\r\n%s\r\n\r\n" % lines) is not None
 
 
 def test_an_answer_has_the_date_of_its_second() -> None:

@@ -101,7 +101,7 @@ def test_the_same_in_pyproject() -> None:
             "keys.x.default: expected a whole number of at most 18 digits, got True",
         ),
         (
-            HEAD + f'[keys.x]\ntype = "int"\ndefault = {10**20}\n',
+            HEAD + f'[keys.x]\ntype = "int"\ndefault = {10**18}\n',
             5,
             "keys.x.default: expected a whole number of at most 18 digits",
         ),
@@ -110,7 +110,9 @@ def test_the_same_in_pyproject() -> None:
         (HEAD + '[keys.help]\ntype = "int"\ndefault = 1\n', 3, "squib's own option --help has this name"),
         (HEAD + '[keys."a b"]\ntype = "int"\ndefault = 1\n', 3, "no name for a key"),
         (HEAD + '[keys.port]\ntype = "int"\ndefault = 1\n', 4, 'expected type "port"'),
-        (HEAD + "[network]\nports = [\n 80,\n 80]\n", 6, "80 stands twice"),
+        (HEAD + f'[keys.x]\ntype = "int"\ndefault = {10**20}\n', 5, "keys.x.default: a whole number has at most 64 bits"),
+        (HEAD + f"[machine]\nvcpus = 0x{'f' * 5000}\n", 4, "machine.vcpus: a whole number has at most 64 bits"),
+        (HEAD + "[network]\nports = [\n 80,\n 80]\n", 4, "80 stands twice"),
         (HEAD + "[network]\nports = [80, 'a']\n", 4, "network.ports[1]: expected `int`, got `str`"),
         (HEAD + '[image]\ninclude = ["../secrets"]\n', 4, "expected a path below the appliance's folder"),
         (
@@ -198,10 +200,35 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 def test_what_is_no_appliance_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "appliance.toml").mkdir()
-    with pytest.raises(MissingError, match="is a folder, not an appliance file"):
+    with pytest.raises(ApplianceError, match="is a folder, not a regular file"):
         find_appliance(None, tmp_path)
     huge = tmp_path / "huge.toml"
     with huge.open("wb") as file:
-        file.truncate(2 << 20)
-    with pytest.raises(ApplianceError, match="too large to be an appliance file"):
+        file.truncate(50 << 30)
+    with pytest.raises(ApplianceError, match="too large: at most 131,072 bytes"):
         find_appliance("huge.toml", tmp_path)
+
+
+def test_a_link_to_an_appliance_file(tmp_path: Path) -> None:
+    """Inside its folder it leads to the file, and to the folder of that; out of it it is refused, and tells nothing of the target."""
+    top = tmp_path / "top"
+    (top / "sub").mkdir(parents=True)
+    (top / "sub" / "appliance.toml").write_text(HEAD)
+    (top / "appliance.toml").symlink_to("sub/appliance.toml")
+    assert find_appliance("top", tmp_path).folder == top / "sub"
+    assert find_appliance("top/appliance.toml", tmp_path).folder == top / "sub"
+    (tmp_path / "secret").write_text("token = hidden")
+    for name in ("appliance.toml", "pyproject.toml", "other.toml"):
+        (top / name).unlink(missing_ok=True)
+        (top / name).symlink_to("../secret")
+        with pytest.raises(ApplianceError, match="is a symbolic link that leaves") as caught:
+            find_appliance("top/other.toml" if name == "other.toml" else "top", tmp_path)
+        assert "hidden" not in str(caught.value)
+        (top / name).unlink()
+
+
+def test_a_long_key_is_not_repeated_whole() -> None:
+    for text in (HEAD + "x" * 100_000 + " = 1\n", f"name = '{'y' * 100_000}'\nserve = 'a:b'\n"):
+        with pytest.raises(ApplianceError) as caught:
+            decode(text, Path("/srv/appliance.toml"))
+        assert len(str(caught.value)) < 2000

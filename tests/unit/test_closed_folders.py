@@ -26,7 +26,7 @@ LONG = "a" * 300
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose files cannot be asked for; root may, so it is played."""
-    folder, ask = tmp_path / "closed", Path.stat
+    folder, ask, ask_beneath = tmp_path / "closed", Path.stat, os.stat
     folder.mkdir()
 
     def refuse(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -34,7 +34,13 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return ask(path, follow_symlinks=follow_symlinks)
 
+    def refuse_beneath(path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        if dir_fd is not None and Path(f"/proc/self/fd/{dir_fd}").readlink() == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return ask_beneath(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
     monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(os, "stat", refuse_beneath)
     return folder
 
 

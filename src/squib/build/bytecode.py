@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from squib.build.cache import Cache, key
-from squib.build.imports import Import, scan
+from squib.build.imports import Import, scan, words
 from squib.formats import code_marshal
 
 __all__ = ["Compiled", "compile_module"]
@@ -30,10 +30,11 @@ _ONLY_AST = 0x400
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The whole .pyc file, and the imports in the source."""
+    """The whole .pyc file, the imports in the source, and those of imports.WORDS that it uses."""
 
     pyc: bytes
     imports: tuple[Import, ...]
+    words: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,15 +45,15 @@ class Compiled:
 
 def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -> Compiled:
     """The byte code of `source`, whose place in the image is `image_path` (ending in .py). Raises SyntaxError, ValueError."""
-    name = key("bytecode 1", sys.version, magic, image_path, hashlib.sha256(source).digest())
+    name = key("bytecode 2", sys.version, magic, image_path, hashlib.sha256(source).digest())
     match cache.get(name):
-        case (bytes(pyc), tuple(imports)):
-            return Compiled(pyc, tuple(Import(*fields) for fields in imports))
+        case (bytes(pyc), tuple(imports), tuple(used)):
+            return Compiled(pyc, tuple(Import(*fields) for fields in imports), used)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about other people's code
         tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
         code = compile(tree, image_path, "exec", dont_inherit=True, optimize=0)
     check = _imp.source_hash(int.from_bytes(magic, "little"), source)
-    compiled = Compiled(magic + _UNCHECKED_HASH + check + code_marshal.dumps(code), scan(tree))
-    cache.put(name, (compiled.pyc, tuple(item.fields() for item in compiled.imports)))
+    compiled = Compiled(magic + _UNCHECKED_HASH + check + code_marshal.dumps(code), scan(tree), words(tree))
+    cache.put(name, (compiled.pyc, tuple(item.fields() for item in compiled.imports), compiled.words))
     return compiled

@@ -26,6 +26,7 @@ from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_words import chosen_by, split_words
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, interrupts_told, say
+from squib.cli.outbound import may_go_out, outbound_option, tell_outbound
 from squib.cli.param_types import OneOf, Seconds
 from squib.cli.progress import progress
 from squib.errors import GuestError, HostError
@@ -37,7 +38,7 @@ from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
 from squib.vmm.plan import served, unserved
-from squib.wiring import house
+from squib.wiring import House, house
 
 __all__ = ["run"]
 
@@ -49,7 +50,7 @@ _PUBLISH_HELP = (
 
 _SECTIONS = (
     ("The machine", ("memory", "vcpus", "kernel", "modules", "vmm", "accel")),
-    ("Its network", ("publish", "network", "tap", "ip", "no_jailer")),
+    ("Its network", ("publish", "outbound", "network", "tap", "ip", "no_jailer")),
     ("This run", ("name", "detach", "timeout", "show", "as_json", "quiet")),
 )
 
@@ -89,6 +90,7 @@ _SECTIONS = (
     help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
     "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
 )
+@outbound_option
 @click.option(
     "--no-jailer",
     is_flag=True,
@@ -111,7 +113,7 @@ _SECTIONS = (
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the console and errors.")
 def run(
     arguments: tuple[str, ...], vmm: str, accel: str, memory: str | None, vcpus: int | None, publish: tuple[str, ...],
-    tap: str | None, ip: str | None, network: str, no_jailer: bool,
+    tap: str | None, ip: str | None, network: str, outbound: bool | None, no_jailer: bool,
     name: str | None, detach: bool, timeout: float, kernel: str | None, modules: Path | None, show: str | None,
     as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
@@ -135,23 +137,26 @@ def run(
         tap=None if tap is None else parse_tap(tap),
         guest_ip=None if ip is None else parse_guest_ip(ip),
         no_jailer=no_jailer,
+        outbound=bool(outbound),
     )
     squib = house(kernel=kernel, modules=modules)
-    spec = squib.with_network(spec, network)
     chosen = chosen_by(words, squib.chosen)
-    spec = _with_ports(with_keys(spec, chosen, words), appliance_of(chosen), publish)
+    appliance = appliance_of(chosen)
+    wished = _with_ports(with_keys(spec, chosen, words), appliance, publish)
+    spec = squib.with_network(wished, network)
     with squib.running() as running:
         if show is None:
             squib.look_ahead(spec)
             running.clean()
             running.store.check_free(spec.name, spec.publish or ())
+            spec = _with_consent(squib, appliance, wished, spec, network, said=outbound, quiet=quiet)
         with progress(quiet=quiet) as report:
             artifact = squib.made(chosen, report)
         if show is not None:
             print(squib.show(running, artifact, spec, show))
             return 0
         if not quiet:
-            _warn_of_ports(artifact.manifest.appliance, spec)
+            _warn_of_ports(appliance, spec)
         narrator = Narrator(quiet=quiet, console=not detach, jailless=no_jailer and os.geteuid() == 0)
         with contextlib.ExitStack() as stack:
             with interrupts_told(quiet=quiet):
@@ -169,6 +174,20 @@ def run(
 def _with_ports(spec: RunSpec, appliance: Appliance, publish: tuple[str, ...]) -> RunSpec:
     ports = served(appliance, spec)
     return replace(spec, publish=tuple(parse_publish(text, ports) for text in publish) if publish else None)
+
+
+def _with_consent(
+    squib: House, appliance: Appliance, wished: RunSpec, spec: RunSpec, network: str, *, said: bool | None, quiet: bool
+) -> RunSpec:
+    """`spec`, or `wished` with a way out, where the user says yes to what the appliance asks for. What he allows is told."""
+    if spec.tap is not None:
+        return spec
+    if may_go_out(appliance, said, ask=True, quiet=quiet) and not spec.outbound:
+        spec = squib.with_network(replace(wished, outbound=True), network)
+        squib.look_ahead(spec)
+    if spec.outbound and not quiet:
+        tell_outbound(appliance)
+    return spec
 
 
 def _warn_of_ports(appliance: Appliance, spec: RunSpec) -> None:

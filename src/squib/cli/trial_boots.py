@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running
-from squib.cli.boot_options import with_keys
+from squib.cli.boot_options import appliance_of, with_keys
 from squib.cli.key_words import chosen_by, split_words
 from squib.cli.narrator import interrupts_told
+from squib.cli.outbound import may_go_out
 from squib.cli.param_types import Seconds
 from squib.cli.progress import progress
 from squib.model.image import Artifact
@@ -47,7 +48,7 @@ class TrialBoots:
 @contextlib.contextmanager
 def trial_boots(
     arguments: tuple[str, ...], *, accel: str, memory: str | None, vcpus: int | None, timeout: float,
-    kernel: str | None, modules: Path | None, quiet: bool,
+    outbound: bool | None, kernel: str | None, modules: Path | None, quiet: bool,
 ) -> Iterator[TrialBoots]:  # fmt: skip
     """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
     words = split_words(arguments)
@@ -56,11 +57,15 @@ def trial_boots(
         vcpu_count=vcpus,
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
+        outbound=bool(outbound),
     )
     squib = house(kernel=kernel, modules=modules)
+    spec = squib.with_network(spec, "auto")
+    squib.look_ahead(spec)
     with interrupts_told(quiet=quiet), progress(quiet=quiet) as report:
         chosen = chosen_by(words, squib.chosen)
         spec = with_keys(spec, chosen, words)
+        may_go_out(appliance_of(chosen), outbound, ask=False, quiet=quiet)
         artifact = squib.made(chosen, report)
         with squib.running() as running:
             running.clean()

@@ -1,9 +1,8 @@
 """The appliance's handler, as the server asks it: a request in, the bytes for the client out, whatever the handler does.
 
-Most requests are of one kind, here called usual: HTTP/1.1, no body, not HEAD, and the connection stays. What such a request
-means depends on its bytes alone, and a client that keeps its connection sends the same bytes again, so the last few are kept
-with what was read from them. What a handler answers is never kept, but the bytes that the last answer was turned into
-are, for as long as it gives that one and the date stays (docs/decisions/0012-the-usual-request.md).
+Most requests are of one kind, here called usual: HTTP/1.1, no body, not HEAD, and the connection stays. What a handler
+answers is never kept, but the bytes that the last answer was turned into are, for as long as it gives that one and the date
+stays (docs/decisions/0012-the-usual-request.md).
 """
 
 from __future__ import annotations
@@ -21,22 +20,18 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Request], Response]
 
-KNOWN_REQUESTS = 256
-KNOWN_BYTES = 2048  # of one request; a longer one is read anew each time
 _NO_RESPONSE = Response(b"")  # no handler gives this very one
 
 
 class Answering:
-    """`known` are the usual requests that came lately; `encoded` is what a usual request gets for `response`."""
+    """`encoded` is what a usual request gets for `response`."""
 
-    def __init__(self, answer: Answer, keys: Mapping[str, object], reader: HeadReader, log: Log) -> None:
+    def __init__(self, answer: Answer, keys: Mapping[str, object], log: Log) -> None:
         self.answer = answer
-        self.known: dict[bytes, Request] = {}
         self.response = _NO_RESPONSE
         self.encoded = b""
         self.log_prefix = b""
         self._keys = keys
-        self._reader = reader
         self._log = log
         self._second = -1
         self._date = b""
@@ -49,23 +44,17 @@ class Answering:
             self.response = _NO_RESPONSE
             self.log_prefix = self._log.prefix(second) + b"responding to "
 
-    def usual(self, data: bytes) -> Request | None:
-        """The request in `data`, where that is one whole usual one; it is known from now on."""
+    def usual(self, data: bytes, reader: HeadReader) -> Request | None:
+        """The request in `data`, where that is one whole usual one; `reader` is the connection's."""
         if not data.find(b"\r\n\r\n") + 4 == len(data) > 4:
             return None
         try:
-            head = self._reader.read(data)
+            head = reader.read(data)
         except Refusal:
             return None  # who reads it anew, as anything else, says so
         if head.length or not head.keep_alive or head.minor == 0 or head.method == "HEAD":
             return None
-        request = Request(head.method, head.target.decode("ascii"), head, self._keys)
-        if len(data) <= KNOWN_BYTES:
-            known = self.known
-            if len(known) >= KNOWN_REQUESTS:
-                known.clear()  # those in use are soon back; to keep an order would cost more
-            known[data] = request
-        return request
+        return Request(head.method, head.target.decode("ascii"), head, self._keys)
 
     def encode(self, request: Request, given: object) -> bytes:
         """What a usual request gets, where the handler gave `given`."""

@@ -8,6 +8,11 @@ import os
 from squib.guest.deadlines import Timed
 from squib.guest.http1 import IDLE, Http1
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from squib.guest.handler import Request
+
+KNOWN_BYTES = 1024  # of a request; a longer one is read anew each time
 READ_BYTES = 32 * 1024  # at 64 KiB and over, malloc tidies its heap each time one is freed
 
 
@@ -18,15 +23,23 @@ class Connection(Timed):
 
     `ended`: the client sends no more. `unfinished`: whole requests wait for the next turn. `phase` is the protocol's when its
     deadline was set; `mask` what epoll watches for.
+
+    `known` are the bytes of its last usual request, and `request` what they mean: that depends on them alone, and a client
+    that keeps its connection sends the same ones again. They go with the connection, and no other one sees them.
     """
 
-    __slots__ = ("closing", "ended", "fd", "http", "lingering", "mask", "number", "out", "phase", "resting", "unfinished")
+    __slots__ = (
+        "closing", "ended", "fd", "http", "known", "lingering", "mask", "number", "out", "phase", "request", "resting",
+        "unfinished",
+    )  # fmt: skip
 
     def __init__(self, fd: int, number: int, http: Http1, mask: int) -> None:
         super().__init__()
         self.fd = fd
         self.number = number
         self.http = http
+        self.known = b""
+        self.request: Request | None = None
         self.mask = mask
         self.out = b""
         self.phase = IDLE

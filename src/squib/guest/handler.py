@@ -31,7 +31,7 @@ _BODILESS = frozenset((204, 205, 304))
 
 
 class Request:
-    """A request. It cannot be changed: where a client sends the same bytes again, a handler may be given the same one again."""
+    """A request. It cannot be changed: a client that sends the same bytes again may give a handler the same one again."""
 
     __slots__ = ("_fields", "_keys", "_method", "_target")
 

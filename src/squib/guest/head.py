@@ -1,18 +1,28 @@
 """A request's head: its bytes in, a `Head` or a `Refusal` out (RFC 9112 §§2–6, RFC 9110 §§7, 8.6, 10.1.1).
 
-Two readers must agree. A strict look at the bytes comes first: every line ends in CRLF, no control characters, no folded
-lines, a request line of our own grammar. Then llhttp reads the header lines. Where either objects, the slow reader goes line
-by line and says what is wrong; it is also the one that looks at a head that comes in pieces, so that an error is answered
-as soon as it is there.
+A strict look at the bytes comes first: every line ends in CRLF, no control characters, a request line of our own grammar. Then
+llhttp reads the header lines, which is the quick way to see that each is a name, a colon and a value. Where it objects, the
+grammar goes line by line and decides; the grammar also looks at a head that comes in pieces, so that an error is answered as
+soon as it is there.
 
-What the fields mean for the message's framing is read here and nowhere else: llhttp's own idea of it (an upgrade ends the
-message, a last coding of `chunked` is enough) is never used. llhttp calls nothing back: most requests have only a Host that
-matters here, which the bytes tell at once, and the other lines are cut when somebody looks at them.
+llhttp remembers what it has read: some fields change what its parser takes next, also fields that HTTP does not know
+(Proxy-Connection). So each head has a parser of its own, and what a client sent reaches no other message, its own next one
+included. What the fields mean for the message's framing is read here and nowhere else. llhttp calls nothing back: most requests
+have only a Host that matters here, which the bytes tell at once, and the other lines are cut when somebody looks at them.
 """
 
 from __future__ import annotations
 
-from squib.guest.grammar import Refusal, field_line, is_host, partial_line, request_line
+from squib.guest.grammar import (
+    Refusal,
+    field_line,
+    is_host,
+    list_elements,
+    partial_line,
+    request_line,
+    too_long,
+    transfer_codings,
+)
 from squib.guest.llhttp import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 TYPE_CHECKING = False
@@ -24,9 +34,8 @@ if TYPE_CHECKING:
 Field = tuple[bytes, bytes]
 
 CHUNKED = -1
-KNOWN_BLOCKS = 256
-KNOWN_BYTES = 2048  # of one request's header lines; longer ones are read anew each time
-_ANY_HOST = b"\r\nHost: x\r\n\r\n"
+KNOWN_BYTES = 1024  # of header lines; longer ones are read anew each time
+_ANY_LINE = b"GET / HTTP/1.1\r\n"
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _MAX_LENGTH_DIGITS = 18
 # Lower case; NUL for what FIELD (squib.guest.grammar) does not have, CR and LF apart.
@@ -64,31 +73,27 @@ class Head:
 
 
 class HeadReader:
-    """Reads whole heads, of any number of connections.
+    """Reads the heads of one connection, each whole.
 
     What header lines mean depends on their bytes and the version alone, and a client sends the same ones with each of its
-    requests. So those of the last good heads of HTTP/1.1 that say nothing of the framing but a Host are known by their bytes.
+    requests. So the last good ones of HTTP/1.1 that say nothing of the framing but a Host are known by their bytes.
     """
+
+    __slots__ = ("_host", "_known", "_limits", "_small")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._small = min(limits.request_line_bytes, limits.header_bytes)
-        self._good_host = b"\r\nHost: localhost\r\n"  # the last line that was found valid; the next is often the same
-        self._parser = HttpRequestParser(None)
-        self._known: dict[bytes, bytes] = {}
+        self._known = b""
+        self._host = b""  # the last that was found valid
 
     def read(self, head: bytes) -> Head:
         """The head in `head`, which goes up to and including its empty line. Raises Refusal."""
         line, _, lines = head.partition(b"\r\n")
-        known = self._known.get(lines)
-        if known is not None and len(line) <= self._limits.request_line_bytes:
+        if lines == self._known and len(line) <= self._limits.request_line_bytes:
             method, target, minor = request_line(line)
             if minor:
-                try:
-                    self._parser.feed_data(line + _ANY_HOST)
-                    return Head(method, target, 1, known)
-                except HttpParserError:  # also at HTTP/1.2 and on
-                    self._parser = HttpRequestParser(None)
+                return Head(method, target, 1, self._known)
         return self._read_all(head, line, lines)
 
     def _read_all(self, head: bytes, line: bytes, lines: bytes) -> Head:
@@ -104,41 +109,21 @@ class HeadReader:
             self.check_lines(head[:-2], 0, 0)
             raise Refusal(400, "the request is malformed")
         method, target, minor = request_line(line)
-        agreed = self._llhttp_agrees(head, len(line))
-        if not agreed:
+        if not _llhttp_agrees(lines):
             for one in cut[1:-1]:
                 field_line(one)
         read = Head(method, target, minor, lines)
         if minor == 0 or not _has_only_a_host(folded):
-            self._parser = HttpRequestParser(None)  # the old one may wait for a body, or for nothing more
             _understand(read, [field for field in read if field[0] in _FRAMING], self._limits.body_bytes)
-        elif agreed:
-            self._check_the_host(read, head, cut)
+        else:
+            at = folded.find(b"\r\nhost:") + 7
+            host = head[at : head.find(b"\r\n", at)]
+            if host != self._host:
+                _check_hosts(read, [host.strip(b" \t")])
+                self._host = host if len(host) <= KNOWN_BYTES else b""
             if len(lines) <= KNOWN_BYTES:
-                if len(self._known) >= KNOWN_BLOCKS:
-                    self._known.clear()  # those in use are soon back; to keep an order would cost more
-                self._known[lines] = lines
-        if not agreed:
-            raise Refusal(400, "the request is malformed")
+                self._known = lines
         return read
-
-    def _check_the_host(self, read: Head, head: bytes, cut: list[bytes]) -> None:
-        if head.find(self._good_host) < 0:
-            host = next(line for line in cut if line[:5].lower() == b"host:")
-            _check_hosts(read, [host[5:].strip(b" \t")])
-            self._good_host = b"\r\n%s\r\n" % host
-
-    def _llhttp_agrees(self, head: bytes, line_end: int) -> bool:
-        if head[line_end - 1] not in b"01":  # HTTP/1.2 and on, which llhttp does not take
-            head = head[: line_end - 1] + b"1" + head[line_end:]
-        try:
-            self._parser.feed_data(head)
-        except HttpParserUpgrade:  # no objection
-            self._parser = HttpRequestParser(None)
-        except HttpParserError:
-            self._parser = HttpRequestParser(None)
-            return False
-        return True
 
     def _is_too_long(self, head: bytes, line_end: int) -> bool:
         limits = self._limits
@@ -154,7 +139,7 @@ class HeadReader:
             line = data[checked:end]
             if lines == 0:
                 if len(line) > limits.request_line_bytes:
-                    raise Refusal(414, "the request line is too long")
+                    raise too_long(line[: limits.request_line_bytes + 1])
                 request_line(line)
             else:
                 if lines > limits.header_fields:
@@ -172,7 +157,7 @@ class HeadReader:
         rest = data[checked:]
         if lines == 0:
             if len(rest) > self._limits.request_line_bytes + 1:
-                raise Refusal(414, "the request line is too long")
+                raise too_long(rest[: self._limits.request_line_bytes + 1])
         elif len(data) - data.find(b"\r\n") - 2 > self._limits.header_bytes + 1:
             raise Refusal(431, "the header lines are too long")
         elif lines > self._limits.header_fields and rest not in (b"", b"\r"):
@@ -180,6 +165,17 @@ class HeadReader:
         if rest[:1] in (b" ", b"\t"):
             raise Refusal(400, "a line begins with white space")
         partial_line(rest)
+
+
+def _llhttp_agrees(lines: bytes) -> bool:
+    """Whether llhttp takes `lines` as header lines."""
+    try:
+        HttpRequestParser(None).feed_data(_ANY_LINE + lines)
+    except HttpParserUpgrade:  # no objection
+        return True
+    except HttpParserError:
+        return False
+    return True
 
 
 def _has_only_a_host(folded: bytes) -> bool:
@@ -205,9 +201,10 @@ def _understand(head: Head, framing: list[Field], body_bytes: int) -> None:
     head.length = _body_length(head, values[b"transfer-encoding"], values[b"content-length"], body_bytes)
     head.keep_alive = _keep_alive(head, values[b"connection"])
     if values[b"expect"] and head.minor:  # RFC 9110 §10.1.1: not read in HTTP/1.0
-        if b", ".join(values[b"expect"]).lower() != b"100-continue":
+        expected = list_elements(values[b"expect"])
+        if any(one.lower() != b"100-continue" for one in expected):
             raise Refusal(417, "only 100-continue can be expected")
-        head.awaits_continue = head.length != 0
+        head.awaits_continue = head.length != 0 and bool(expected)
 
 
 def _check_hosts(head: Head, hosts: list[bytes]) -> None:
@@ -225,12 +222,12 @@ def _body_length(head: Head, codings: list[bytes], lengths: list[bytes], body_by
             raise Refusal(400, "a request has a Content-Length or a Transfer-Encoding, not both")
         if head.minor == 0:
             raise Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
-        coding = b",".join(codings)
-        if coding.lower() == b"chunked":
-            return CHUNKED
-        if not coding:
-            raise Refusal(400, "the Transfer-Encoding is empty")
-        raise Refusal(501, "the only transfer coding is chunked")
+        names = transfer_codings(codings)
+        if names[-1:] != [b"chunked"]:  # RFC 9112 §6.3: where the body ends cannot be known
+            raise Refusal(400, "the last transfer coding of a request is chunked")
+        if len(names) > 1:  # RFC 9112 §6.1
+            raise Refusal(501, "the only transfer coding is chunked")
+        return CHUNKED
     if not lengths:
         return 0
     if len(lengths) > 1 or not lengths[0].isdigit():
@@ -243,7 +240,7 @@ def _body_length(head: Head, codings: list[bytes], lengths: list[bytes], body_by
 
 def _keep_alive(head: Head, values: list[bytes]) -> bool:
     """RFC 9112 §9.3."""
-    options = {option.strip(b" \t") for option in b",".join(values).lower().split(b",")}
+    options = {option.lower() for option in list_elements(values)}
     if b"close" in options:
         return False
     return head.minor == 1 or b"keep-alive" in options

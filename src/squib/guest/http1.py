@@ -36,12 +36,12 @@ Event = Head | Refusal | Continue
 
 
 class Http1:
-    """One connection. `reader` may be shared by all of them."""
+    """One connection; `reader` is its own."""
 
-    __slots__ = ("_at", "_blank_lines", "_body", "_checked", "_closed", "_data", "_head", "_limits", "_lines", "_reader")
+    __slots__ = ("_at", "_blank_lines", "_body", "_checked", "_closed", "_data", "_head", "_limits", "_lines", "reader")
 
     def __init__(self, reader: HeadReader, limits: Limits) -> None:
-        self._reader = reader
+        self.reader = reader
         self._limits = limits
         self._data = b""
         self._at = 0
@@ -62,12 +62,17 @@ class Http1:
 
     @property
     def phase(self) -> int:
-        """IDLE (no byte of a next request is here), IN_HEAD, IN_BODY or CLOSED."""
-        if self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed:
-            return IDLE
+        """IDLE (no byte of a next request is here; an empty line before it is none), IN_HEAD, IN_BODY or CLOSED."""
         if self._closed:
             return CLOSED
-        return IN_HEAD if self._body is None else IN_BODY
+        if self._body is not None:
+            return IN_BODY
+        return IDLE if self._at == len(self._data) or self._data[self._at :] == b"\r" else IN_HEAD
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing has come since the last request, not even an empty line."""
+        return self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed
 
     def next(self) -> Event | None:
         """What has come in whole; see the module."""
@@ -108,7 +113,7 @@ class Http1:
             if end >= 0:
                 return self._take_head(end + 4)
             rest = self._data[self._at :]
-            self._checked, self._lines = self._reader.check_lines(rest, self._checked, self._lines)
+            self._checked, self._lines = self.reader.check_lines(rest, self._checked, self._lines)
         except Refusal as refusal:
             return self._refuse(refusal)
         return None
@@ -125,7 +130,7 @@ class Http1:
 
     def _take_head(self, end: int) -> Event | None:
         try:
-            head = self._reader.read(self._data[self._at : end])
+            head = self.reader.read(self._data[self._at : end])
         except Refusal as refusal:
             return self._refuse(refusal)
         self._at = end

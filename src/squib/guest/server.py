@@ -18,7 +18,7 @@ import time
 
 from squib.guest import answers, http1
 from squib.guest.answering import Answering
-from squib.guest.connection import READ_BYTES, Connection
+from squib.guest.connection import KNOWN_BYTES, READ_BYTES, Connection
 from squib.guest.deadlines import Wheel
 from squib.guest.door import Door
 from squib.guest.grammar import Refusal
@@ -58,8 +58,7 @@ class Server:
         self._now = time.monotonic()
         self._idle_by = self._now + limits.idle_s
         self._wheel = Wheel(limits.tick_s, self._now)
-        self._reader = HeadReader(limits)
-        self._answering = Answering(answer, keys, self._reader, self._log)
+        self._answering = Answering(answer, keys, self._log)
         self._epoll = select.epoll()
         self._wake_read, self.wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._door = Door(listeners, self._epoll, self._log)
@@ -119,7 +118,7 @@ class Server:
     def _serve(self, events: Sequence[tuple[int, int]]) -> None:  # noqa: C901, PLR0912 - a call costs
         """Does what each of a turn's events asks for; the usual kind of request here and at once."""
         asked = self._answering
-        connections, known, answer, idle_by = self._connections, asked.known, asked.answer, self._idle_by
+        connections, answer, idle_by = self._connections, asked.answer, self._idle_by
         read, write = os.read, os.write
         log = self._log.add_raw if self._log.info else None
         response, encoded = asked.response, asked.encoded
@@ -134,10 +133,14 @@ class Server:
                 continue
             except OSError:
                 data = b""
-            request = known.get(data) or asked.usual(data)
+            request = connection.request if data == connection.known else None
             if request is None:
-                self._received(connection, data)
-                continue
+                request = asked.usual(data, connection.http.reader)
+                if request is None:
+                    self._received(connection, data)
+                    continue
+                if len(data) <= KNOWN_BYTES:
+                    connection.known, connection.request = data, request
             try:
                 given = answer(request)
             except BaseException as error:  # noqa: BLE001 - the appliance's own code: whatever it raises, the server goes on
@@ -179,7 +182,7 @@ class Server:
         fds, more = self._door.accept(listener_fd, self._limits.connections - len(self._connections), self._now)
         for fd in fds:
             self._count += 1
-            connection = Connection(fd, self._count, Http1(self._reader, self._limits), _IN)
+            connection = Connection(fd, self._count, Http1(HeadReader(self._limits), self._limits), _IN)
             self._connections[fd] = connection
             self._epoll.register(fd, _IN)
             self._wheel.set(connection, self._now + self._limits.head_s)
@@ -298,7 +301,7 @@ class Server:
         if connection.mask != _IN:
             self._watch(connection, _IN)
         if not connection.closing:
-            connection.phase = http1.IDLE  # whatever was begun has a deadline of its own from here
+            connection.phase = http1.CLOSED  # whatever was begun has a deadline of its own from here
             self._wait(connection)
         elif connection.ended:
             self._close(connection)
@@ -309,23 +312,18 @@ class Server:
 
     def _wait(self, connection: Connection) -> None:
         """Sets the deadline for what the client has to do next."""
-        phase = connection.http.phase
+        http = connection.http
+        phase = http.phase
         if phase == http1.IDLE:
             if self._stopping and not connection.unfinished:
                 self._close(connection)
                 return
-            self._wait_for_a_request(connection)
-        elif phase != connection.phase:
-            seconds = self._limits.body_s if phase == http1.IN_BODY else self._limits.head_s
+            connection.resting = http.untouched and not self._stopping
+        if phase != connection.phase:  # else what came is no reason to wait longer
+            limits = self._limits
+            seconds = limits.idle_s if phase == http1.IDLE else limits.body_s if phase == http1.IN_BODY else limits.head_s
             self._wheel.set(connection, self._now + seconds)
-        connection.phase = phase
-
-    def _wait_for_a_request(self, connection: Connection) -> None:
-        connection.resting = not self._stopping
-        if connection.looked_at <= self._idle_by:
-            connection.deadline = self._idle_by  # what Wheel.set would do
-        else:
-            self._wheel.set(connection, self._idle_by)
+            connection.phase = phase
 
     def _watch(self, connection: Connection, mask: int) -> None:
         if connection.mask != mask:

@@ -28,8 +28,9 @@ RESERVED_KEY_NAMES = frozenset(
         # the server program's own options (squib.guest.options)
         "help", "ips", "l", "logs", "socket",
         # options of `squib run`
-        "accel", "detach", "dry-run", "ip", "json", "kernel", "memory", "modules", "name", "network", "no-jailer", "publish",
-        "quiet", "rounds", "show", "svg", "tap", "timeout", "vcpus", "verbose", "version", "vmm",
+        "accel", "detach", "dry-run", "ip", "json", "kernel", "memory", "modules", "name", "network", "no-jailer",
+        "no-outbound", "outbound", "publish", "quiet", "rounds", "show", "svg", "tap", "timeout", "vcpus", "verbose",
+        "version", "vmm",
     }
 )  # fmt: skip
 """A key may not bear a name that squib's own options have (behaviour of the command line: no option means two things)."""
@@ -64,7 +65,7 @@ class MachineSettings:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """`ports`: guest TCP ports to publish; `outbound`: whether the guest may open connections of its own."""
+    """`ports`: guest TCP ports to publish; `outbound`: whether it asks to open connections of its own."""
 
     ports: tuple[int, ...] = (80,)
     outbound: bool = False

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from squib.model.appliance import Appliance
+from squib.model.machine import Held
 
 __all__ = [
     "INITRD",
@@ -16,6 +17,7 @@ __all__ = [
     "VMLINUX",
     "Artifact",
     "FileRecord",
+    "InputKind",
     "InputRecord",
     "KernelRecord",
     "Manifest",
@@ -45,13 +47,29 @@ class FileRecord:
     sha256: str
 
 
+class InputKind(Enum):
+    """Whose a thing is that went in: for the bill of materials, which names each as its owner does."""
+
+    APPLIANCE = "the appliance"
+    SQUIB = "squib"
+    PYTHON = "CPython"
+    DISTRIBUTION = "a Python distribution"
+    KERNEL = "the kernel"
+    OTHER = "another file"
+
+
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """A thing that went in: an interpreter, a library, a module, a program. `version` may be empty; `sha256` in hex."""
+    """A thing that went in: an interpreter, a library, a distribution, a program. `version` may be empty; `sha256` in hex.
+
+    `kind`, and `source`, the file (or one of the files) that it was read from on this machine, are not kept in a manifest.
+    """
 
     name: str
     version: str
     sha256: str
+    kind: InputKind = field(default=InputKind.OTHER, compare=False)
+    source: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +99,15 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A folder with the files, and what its manifest says."""
+    """A folder with the files, and what its manifest says; `digest` is the manifest's own sha256, in hex.
+
+    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them.
+    """
 
     folder: Path
     manifest: Manifest
+    digest: str = field(default="", compare=False)
+    held: tuple[tuple[str, Held], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def rootfs(self) -> Path:

@@ -6,7 +6,6 @@ Strict: an unknown key is an error. Every error names file, line and key, what w
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -24,7 +23,6 @@ from squib.model.appliance import (
     NetworkSettings,
     RestartPolicy,
     RestartSettings,
-    Value,
 )
 from squib.model.units import MAX_MEM_SIZE_MIB, parse_duration_ms, parse_mem_size_mib
 from squib.wire.appliance_tables import (
@@ -44,6 +42,8 @@ from squib.wire.appliance_tables import (
     MachineTable,
     NetworkTable,
     RestartTable,
+    default_expected,
+    is_below,
 )
 from squib.wire.toml_source import KeyPath, TomlSource, descend
 
@@ -57,8 +57,8 @@ _PYPROJECT_TABLE = ("tool", "squib")
 def has_table(text: str) -> bool:
     """Whether a pyproject.toml's `text` has `[tool.squib]`; a text that is not TOML counts as having it, to be told why."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        document = TomlSource(Path(PYPROJECT_TOML), text, ()).parse()
+    except ApplianceError:
         return "[tool.squib" in text
     return descend(document, _PYPROJECT_TABLE) is not None
 
@@ -70,6 +70,7 @@ def decode(text: str, path: Path) -> Appliance:
     settings = descend(source.parse(), table)
     if settings is None:
         raise ApplianceError(f"{path} has no [tool.squib] table", hint=f"add one, or write an {APPLIANCE_TOML}")
+    source.check_numbers(settings)
     try:
         file = msgspec.convert(settings, ApplianceFile)
     except msgspec.ValidationError as error:
@@ -115,25 +116,9 @@ def _key(source: TomlSource, name: str, table: KeyTable) -> Key:
     type_ = KeyType(table.type)
     if name == "port" and type_ is not KeyType.PORT:
         raise source.error((*at, "type"), 'the server listens on the key "port": expected type "port"')
-    if (expected := _unlike(type_, table.default)) is not None:
+    if (expected := default_expected(type_, table.default)) is not None:
         raise source.error((*at, "default"), f"expected {expected}, got {table.default!r}")
     return Key(name, type_, table.default, table.doc)
-
-
-def _unlike(type_: KeyType, value: Value) -> str | None:
-    """What a default of `type_` should be, where `value` is not that."""
-    match type_:
-        case KeyType.BOOL:
-            return None if isinstance(value, bool) else "true or false"
-        case KeyType.STRING:
-            return None if isinstance(value, str) and "\0" not in value else "a string"
-        case KeyType.INT:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return None if whole and abs(int(value)) < 10**18 else "a whole number of at most 18 digits"
-        case KeyType.PORT:
-            return (
-                None if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535 else "a port, 1 to 65535"
-            )
 
 
 def _machine(source: TomlSource, table: MachineTable) -> MachineSettings:
@@ -160,7 +145,7 @@ def _network(source: TomlSource, table: NetworkTable, keys: tuple[Key, ...]) -> 
 
 def _image(source: TomlSource, table: ImageTable) -> ImageSettings:
     for path in table.include:
-        if not path or path.startswith("/") or ".." in path.split("/"):
+        if not is_below(path):
             raise source.error(("image", "include"), f"{path!r}: expected a path below the appliance's folder")
     for module in table.modules:
         if not MODULE.fullmatch(module):

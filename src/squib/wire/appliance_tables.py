@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from squib.model.appliance import RESERVED_KEY_NAMES
+from squib.model.appliance import RESERVED_KEY_NAMES, KeyType, Value
 from squib.model.units import MAX_MEM_SIZE_MIB
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     "MachineTable",
     "NetworkTable",
     "RestartTable",
+    "default_expected",
+    "is_below",
     "means",
     "whole",
 ]
@@ -64,6 +66,27 @@ def whole(pattern: re.Pattern[str]) -> str:
     return f"^(?:{pattern.pattern})$"
 
 
+def default_expected(type_: KeyType, value: Value) -> str | None:
+    """What the default of a key of `type_` should be, where `value` is not that; None where it is."""
+    match type_:
+        case KeyType.BOOL:
+            return None if isinstance(value, bool) else "true or false"
+        case KeyType.STRING:
+            return None if isinstance(value, str) and "\0" not in value else "a string"
+        case KeyType.INT:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return None if whole and abs(int(value)) < 10**18 else "a whole number of at most 18 digits"
+        case KeyType.PORT:
+            return (
+                None if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535 else "a port, 1 to 65535"
+            )
+
+
+def is_below(path: str) -> bool:
+    """Whether `path`, as `include` has it, is one below the appliance's folder."""
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
 class KeyTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """An option of the appliance's own: `--NAME` of `squib serve` and `squib run`, `SQUIB_NAME` in the environment."""
 
@@ -89,7 +112,9 @@ class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         ]
         | None
     ) = None
-    outbound: Annotated[bool, means("Whether the guest may open connections to the host and beyond.")] = False
+    outbound: Annotated[
+        bool, means("Whether the guest wants to open connections to the outside: squib run --outbound lets it.")
+    ] = False
 
 
 class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

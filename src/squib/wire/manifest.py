@@ -1,6 +1,7 @@
 """manifest.json: what an artifact holds and what it was made of. Equal manifests are equal bytes.
 
 It names no folder of the building machine, so the appliance in it loses its own; `decode` puts the artifact's there.
+What is decoded is checked as an appliance file is (`manifest_rules`): an artifact may be a stranger's.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from squib.model.appliance import (
     RestartSettings,
 )
 from squib.model.image import FileRecord, InputRecord, KernelRecord, Manifest, rebuild_hint
+from squib.wire.manifest_rules import first_problem
 
-__all__ = ["decode", "encode"]
+__all__ = ["MAX_BYTES", "decode", "encode"]
+
+MAX_BYTES = 4 << 20
+"""No manifest is longer; one has some 200 bytes for each module and library that went in."""
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -127,10 +132,23 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes, folder: Path) -> Manifest:
     """The manifest in `data`, of the artifact in `folder`. Raises ApplianceError."""
+    if len(data) > MAX_BYTES:
+        raise _wrong(folder, f"over {MAX_BYTES:,} bytes are no manifest")
     try:
-        value = msgspec.json.decode(data, type=_Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ApplianceError(f"{folder / 'manifest.json'}: {error}", hint=rebuild_hint(folder)) from error
+        manifest = _model(msgspec.json.decode(data, type=_Manifest), folder)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _wrong(folder, str(error)) from error
+    problem = first_problem(manifest)
+    if problem is not None:
+        raise _wrong(folder, problem)
+    return manifest
+
+
+def _wrong(folder: Path, why: str) -> ApplianceError:
+    return ApplianceError(f"{folder / 'manifest.json'}: {why}", hint=rebuild_hint(folder))
+
+
+def _model(value: _Manifest, folder: Path) -> Manifest:
     a = value.appliance
     return Manifest(
         squib=value.squib,

@@ -1,7 +1,7 @@
 """A TOML text that can point at a line of itself: errors in the user's terms.
 
-TOML parsers give no line for a key that is well-formed and wrong. This asks the parser itself about longer and longer
-beginnings of the text, so every spelling of a key is found.
+TOML parsers give no line for a key that is well-formed and wrong. This asks the parser itself about one statement after the
+other, so every spelling of a key is found. The text may be a stranger's: time and memory are in proportion to it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ import msgspec
 
 from squib.errors import ApplianceError
 from squib.model.near import did_you_mean
+from squib.wire.toml_statements import statements
 
-__all__ = ["KeyPath", "TomlSource", "descend"]
+__all__ = ["MAX_KEY_PARTS", "KeyPath", "TomlSource", "descend"]
 
 KeyPath = tuple[str | int, ...]
 
+MAX_KEY_PARTS = 16
+"""Of a dotted key; tomllib takes time and memory by their square."""
+
+_MAX_MESSAGE = 400
+_HEAD, _TAIL = 240, 120
+"""What is shown of a longer one: a key and a value may be as long as the file."""
+
+_INT64 = 1 << 63
 _BYTE_ORDER_MARK = "\ufeff"
 """What some editors, mostly on Windows, write before UTF-8; TOML has no place for it."""
 
@@ -56,6 +65,11 @@ class TomlSource:
             raise ApplianceError(
                 f"{self.path}:1: not TOML: it begins with a byte order mark", hint="save it as UTF-8 without one"
             )
+        for statement in statements(self.text):
+            if statement.key_parts > MAX_KEY_PARTS:
+                raise ApplianceError(
+                    f"{self.path}:{statement.line}: a key of more than {MAX_KEY_PARTS} parts", hint="the limits: docs/limits.md"
+                )
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -64,25 +78,51 @@ class TomlSource:
             line = place["line"] if place and place["line"] else self.text.count("\n") + 1
             reason = message[: place.start()] if place else message
             raise ApplianceError(f"{self.path}:{line}: not TOML: {reason}", hint="the format: toml.io") from error
+        except RecursionError as error:
+            raise ApplianceError(
+                f"{self.path}: arrays or tables too deep within each other", hint="write it flatter"
+            ) from error
+        except ValueError as error:  # Python takes no number of thousands of digits
+            raise ApplianceError(f"{self.path}: {error}", hint="whole numbers have 64 bits in TOML") from error
+
+    def check_numbers(self, settings: object) -> None:
+        """Raises ApplianceError for a whole number below our table that has more bits than TOML's."""
+        waiting: list[tuple[KeyPath, object]] = [((), settings)]
+        while waiting:
+            key, value = waiting.pop()
+            match value:
+                case int() if not -_INT64 <= value < _INT64:
+                    raise self.error(key, "a whole number has at most 64 bits")
+                case dict():
+                    waiting += (((*key, name), inner) for name, inner in value.items())
+                case list():
+                    waiting += (((*key, index), inner) for index, inner in enumerate(value))
 
     def error(self, key: KeyPath, message: str, *, hint: str = "") -> ApplianceError:
         """An error about `key` (below our table), with its line."""
-        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
-        return ApplianceError(f"{self.path}:{self.line_of(key)}: {dotted + ': ' if dotted else ''}{message}", hint=hint)
+        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{_shortened(part)}" for part in key).lstrip(".")
+        place = f"{self.path}:{self.line_of(key)}: {dotted + ': ' if dotted else ''}"
+        return ApplianceError(place + _shortened(message), hint=_shortened(hint))
 
     def line_of(self, key: KeyPath) -> int:
-        """The first line after which `key` is in the document; for a key that is not there, the line of its table."""
-        lines = self.text.splitlines(keepends=True)
+        """The line of the statement that first names `key`; for a key that is not there, that of its table."""
         names = (*self.table, *(part for part in key if isinstance(part, str)))
-        while names:
-            for count in range(1, len(lines) + 1):
-                try:
-                    if descend(tomllib.loads("".join(lines[:count])), names) is not None:
-                        return count
-                except tomllib.TOMLDecodeError:
-                    continue  # in the middle of a value of several lines
-            names = names[:-1]
-        return 1
+        lines = [1]
+        header: tuple[str, ...] = ()
+        for statement in statements(self.text):
+            opens_table = statement.text.startswith("[")
+            if not opens_table and not _may_name(statement.text, names, header):
+                continue
+            try:
+                document = tomllib.loads(statement.text)
+            except ValueError:  # what `parse` refuses
+                break
+            if opens_table:
+                header, document = _header(document), {}
+            lines += [statement.line] * (_named(names, header, document) - len(lines) + 1)
+            if len(lines) > len(names):
+                break
+        return lines[-1]
 
     def shape_error(self, message: str, struct: type[msgspec.Struct]) -> ApplianceError:
         """A message of msgspec about `struct` in the user's terms: line, key, and what would have been right."""
@@ -129,6 +169,38 @@ class TomlSource:
                 if what in str(error):
                     return str(name)
         return "?"
+
+
+def _header(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names in the header of a table; those of an array of tables count up to the array, since no key of ours is in one."""
+    names: list[str] = []
+    inner: object = document
+    while isinstance(inner, Mapping) and inner:
+        name, inner = next(iter(inner.items()))
+        names.append(name)
+    return tuple(names)
+
+
+def _may_name(text: str, names: tuple[str, ...], header: tuple[str, ...]) -> bool:
+    """Whether the key in `text`, which stands below `header`, can be one of `names`; without parsing it."""
+    below = len(header) < len(names) and names[: len(header)] == header
+    return below and (names[len(header)] in text or "\\" in text)
+
+
+def _named(names: tuple[str, ...], header: tuple[str, ...], below: Mapping[str, Any]) -> int:
+    """How many of `names` a document has that holds the table `header`, and `below` in it."""
+    for count, (name, other) in enumerate(zip(names, header, strict=False)):
+        if name != other:
+            return count
+    count = min(len(names), len(header))
+    if count == len(header):
+        while count < len(names) and descend(below, names[len(header) : count + 1]) is not None:
+            count += 1
+    return count
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_HEAD]} … {text[-_TAIL:]}"
 
 
 def _example(struct: type[msgspec.Struct], key: KeyPath) -> str:

@@ -26,9 +26,10 @@ from squib.host import command
 from squib.host.files import storage_errors, working_folder
 from squib.host.held import hold, is_at
 from squib.host.process import Handle, adopt
+from squib.vmm.firecracker.binaries import checked
 from squib.vmm.firecracker.faults import explain_death, kvm_failed
 from squib.vmm.firecracker.start import start
-from squib.vmm.guest_report import describe_end
+from squib.vmm.guest_report import describe_end, quoted
 from squib.wire.firecracker import requests
 from squib.wire.firecracker.requests import Request
 from squib.wire.firecracker.resources import BootSource, CpuConfig, FullVmConfiguration
@@ -66,6 +67,8 @@ def run(launch: Launch, voice: Voice) -> None:
     """Returns once the guest has ended well. Raises SquibError for every other end; nothing is left running then."""
     if launch.vm_id is not None:
         preflight.check_id(launch.vm_id)
+    for program in (launch.program, *(() if launch.jail is None else (launch.jail.jailer,))):
+        checked(program)
     with ExitStack() as stack:
         folder = stack.enter_context(_private_folder(_base(launch.jail)))
         made = {path: stack.enter_context(_fifo(Path(path))) for path in launch.fifos if not os.path.lexists(path)}
@@ -167,7 +170,7 @@ def _judge(process: Handle, company: Company, source: BootSource, *, forced: boo
     if console.panic:
         if "noapic" in (source.boot_args or "").split():
             hint = "leave noapic out of --kernel-opts: with it a kernel may find no disk in Firecracker"
-        raise GuestError(f"guest: kernel panic: {console.panic}", hint=hint)
+        raise GuestError(f"guest: kernel panic: {quoted(console.panic)}", hint=hint)
     if forced:
         raise GuestError("the guest was ended by force", hint="it loses what it has not written; see --stop-timeout")
     seen = f"{console.tail}\n{company.logged}"
