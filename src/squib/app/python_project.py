@@ -121,9 +121,8 @@ def _read(place: Folder, path: PurePosixPath) -> _Source | None:
 
 def _told(tree: ast.Module, module: str) -> _Source:
     imported = {name for node in tree.body for name in _imported(node)}
-    framework = next(
-        (_FRAMEWORKS[name] for name in sorted({one.partition(".")[0] for one in imported}) if name in _FRAMEWORKS), ""
-    )
+    packages = sorted({name.partition(".")[0] for name in imported} & _FRAMEWORKS.keys())
+    framework = _FRAMEWORKS[packages[0]] if packages else ""
     apps = [target for node in tree.body if framework for target in _app(node)]
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and _takes_one(node.args)]
     handlers = [node.name for node in functions if _HANDLER in imported and not node.name.startswith("_")]

@@ -78,7 +78,7 @@ def _handler(folder: Path, project: PythonProject) -> str:
     if not project.handlers:
         raise TakenError(
             f"{there}, and no function that squib could serve",
-            hint="squib init DIR starts in a folder of its own; or write a function (docs/appliance-file.md) and an appliance.toml",
+            hint="squib init DIR starts in a folder of its own; docs/appliance-file.md has what such a function is",
         )
     if len(project.handlers) > 1:
         raise TakenError(
