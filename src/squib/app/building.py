@@ -20,6 +20,7 @@ from squib.host.appliances import find_appliance
 from squib.host.files import alone_in, publish, staging, storage_errors, write_atomic
 from squib.host.held import lock_shared
 from squib.host.ownership import is_anothers
+from squib.host.publication import READY
 from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
@@ -109,10 +110,9 @@ class Building:
 
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether `folder` holds a manifest. Raises PermissionDeniedError and its like."""
-    manifest = folder / MANIFEST
-    with storage_errors(manifest):
-        return manifest.is_file()
+    """Whether `folder` holds a manifest, maybe of a build that was killed. Raises PermissionDeniedError and its like."""
+    with storage_errors(folder / MANIFEST):
+        return any(manifest.is_file() for manifest in (folder / MANIFEST, folder / READY / MANIFEST))
 
 
 def _used(artifact: Artifact) -> Artifact:
