@@ -54,9 +54,11 @@ class House:
         """What would be in the image."""
         return self._building().plan(appliance, report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
-        return self._building().build(appliance, output, report)
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`."""
+        return self._building().build(appliance, output, report, bill, created)
 
     def plan_image(self, appliance: Appliance, options: ImageOptions, report: Progress) -> ContainerImage:
         """The container image, in memory."""

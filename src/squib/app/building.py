@@ -17,7 +17,7 @@ from squib.build.kernels import KernelSource
 from squib.build.opening import copy_artifact, described, open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
-from squib.host.files import alone_in, publish, staging, storage_errors
+from squib.host.files import alone_in, publish, staging, storage_errors, write_atomic
 from squib.host.held import lock_shared
 from squib.host.ownership import is_anothers
 from squib.host.publication import READY
@@ -49,11 +49,21 @@ class Building:
 
         return plan_artifact(appliance, self.kernels.obtain(report), report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`. Raises SquibError."""
         from squib.build.artifact import write_artifact
 
-        return write_artifact(self.plan(appliance, report), output, report)
+        if bill is not None:
+            from squib.wire import sbom
+
+            sbom.require()
+        plan = self.plan(appliance, report)
+        artifact = write_artifact(plan, output, report)
+        if bill is not None:
+            write_atomic(bill, _bill(artifact, plan, created, report))
+        return artifact
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
@@ -133,3 +143,11 @@ def _whole(folder: Path) -> Artifact | None:
         return open_artifact(folder)
     except SquibError:
         return None
+
+
+def _bill(artifact: Artifact, plan: BuildPlan, created: int, report: Progress) -> bytes:
+    from squib.build.sbom import artifact_bill
+    from squib.wire.sbom import encode
+
+    report("asking whose the files are", None)
+    return encode(artifact_bill(artifact, plan.inputs, plan.kernel, created))
