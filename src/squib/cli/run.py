@@ -167,9 +167,7 @@ def run(
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
             if detach:
                 return _let_go(running, session, as_json=as_json)
-            if not quiet:
-                say("Ctrl-C stops it")
-            return _exit_status(_watch(session, narrator))
+            return _exit_status(_watch(session, narrator, quiet=quiet))
 
 
 def _with_ports(spec: RunSpec, appliance: Appliance, publish: tuple[str, ...]) -> RunSpec:
@@ -216,9 +214,11 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     return 0
 
 
-def _watch(session: Session, narrator: Narrator) -> VmEnd:
+def _watch(session: Session, narrator: Narrator, *, quiet: bool) -> VmEnd:
     """The console until the machine ends; SIGINT and SIGTERM stop it gracefully, a second one at once."""
     try:
+        if not quiet:
+            say("Ctrl-C stops it")
         end = session.vm.wait(None, narrator.output)
     except (KeyboardInterrupt, SystemExit):
         try:
