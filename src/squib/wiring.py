@@ -102,6 +102,14 @@ class House:
         """Removes from the cache what no machine needs; what went, or would."""
         return self._cleaning().prune(everything=everything, dry_run=dry_run)
 
+    def chosen(self, selector: str | None) -> Artifact | Appliance:
+        """What `selector` names, before anything is built."""
+        return self._building().chosen(selector, working_folder())
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen, built where needed."""
+        return self._building().made(chosen, report)
+
     def show(self, running: Running, artifact: Artifact, spec: RunSpec, what: str) -> str:
         """What would be booted, as text: the `machine`, its VMM's `argv`, or the `requests` to Firecracker."""
         config = running.plan(artifact, spec)

@@ -67,12 +67,28 @@ class Building:
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
+        return self.made(self.chosen(selector, working_folder), report)
+
+    def chosen(self, selector: str | None, working_folder: Path) -> Artifact | Appliance:
+        """What `selector` names: an artifact that was built, or an appliance; nothing is built.
+
+        Of another user's artifact this is what its manifest says: none of its files is open.
+        """
         if selector is None or not _is_artifact(working_folder / selector):
-            return self._built(find_appliance(selector, working_folder), report)
+            return find_appliance(selector, working_folder)
         with Folder(working_folder / selector) as place:
             if is_anothers(place.fileno(), place.path):
-                return self._copied(place, report)
+                return described(place)
         return open_artifact(working_folder / selector)
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen: built where needed, and copied where it is another user's."""
+        if isinstance(chosen, Appliance):
+            return self._built(chosen, report)
+        if chosen.held:
+            return chosen
+        with Folder(chosen.folder) as place:
+            return self._copied(place, report)
 
     def _built(self, appliance: Appliance, report: Progress) -> Artifact:
         from squib.build.artifact import write_artifact

@@ -8,9 +8,11 @@ import click
 from click.core import ParameterSource
 
 from squib.cli.boot_options import kernel_option, modules_option
+from squib.cli.commands import Command
 from squib.cli.completing import complete_appliance
 from squib.cli.drop import DropWish, drop_options, show_drop
 from squib.cli.image import image_options
+from squib.cli.param_types import OneOf
 from squib.cli.progress import progress
 from squib.cli.show_tree import show_tree
 from squib.cli.table import print_table
@@ -24,7 +26,7 @@ from squib.wiring import TUNED, house
 __all__ = ["build"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("appliance", required=False, shell_complete=complete_appliance)
 @click.option(
     "-o",
@@ -39,7 +41,7 @@ __all__ = ["build"]
 @kernel_option
 @modules_option
 @click.option("--refresh", is_flag=True, help="Ask the distribution for a newer kernel than the cached one.")
-@click.option("--show", type=click.Choice(["tree"]), help="Print what would be in the image and why, and write nothing.")
+@click.option("--show", type=OneOf(["tree"]), help="Print what would be in the image and why, and write nothing.")
 @click.option(
     "--image",
     "image_file",
@@ -72,9 +74,9 @@ def build(
 ) -> None:
     """Make rootfs.ext4, vmlinux, initrd.img (where the kernel needs one) and manifest.json.
 
-    APPLIANCE is a folder, a file, or the name of a packaged one. Without it: ./appliance.toml, else [tool.squib] in
-    ./pyproject.toml, else the clock. Any user can build: no root, no Docker; no network once the kernel is cached. The
-    same inputs give the same bytes.
+    APPLIANCE is a folder, a file, or clock, which comes with squib. Without it, it is the appliance of the working folder:
+    appliance.toml, or [tool.squib] in pyproject.toml. Any user can build: no root, no Docker; no network once the kernel is
+    cached. The same inputs give the same bytes.
     """
     chosen = find_appliance(appliance, working_folder())
     if reference is not None and image_file is None:
