@@ -51,9 +51,13 @@ def test_what_is_made_in_them_is_their_users_alone(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("no_mask")
-def test_other_folders_are_made_as_the_umask_says(tmp_path: Path) -> None:
+def test_no_folder_that_squib_makes_is_for_others_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An artifact in one that is would be refused; and so would a home below one, by root."""
     write_atomic(tmp_path / "a/b/image.tar", b"x")
-    assert mode(tmp_path / "a/b") == 0o777
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "local/state"))
+    with Store():
+        pass
+    assert {mode(tmp_path / name) for name in ("a", "a/b", "local", "local/state")} == {0o755}
 
 
 @pytest.mark.parametrize(("variable", "home"), HOMES)
