@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httptools
@@ -75,9 +76,13 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     brought.mkdir()
     (brought / "httptools").symlink_to(Path(httptools.__file__).parent)
-    installed = [path for path in sys.path if "-packages" in path or Path(path, "squib").is_dir()]
-    monkeypatch.setattr(sys, "path", [*(path for path in sys.path if path not in installed), str(folder), str(brought)])
+    search_in(monkeypatch, folder, brought)
     return folder
+
+
+def search_in(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    found = replace(interpreter.running(), search_path=folders)
+    monkeypatch.setattr(interpreter, "running", lambda: found)
 
 
 @pytest.mark.root
@@ -253,7 +258,7 @@ def test_an_editable_install_is_found(
         (source / name / "inner.py").write_text("VALUE = 7\n")
     (source / "shop_lib" / "data.txt").write_text("tea")
     if kind == "a path":
-        monkeypatch.setattr(sys, "path", [*sys.path, str(source)])  # as site.py does
+        search_in(monkeypatch, *interpreter.running().search_path, source)  # site.py puts it on sys.path
     distribution(packages, "shop-lib", "1", {name: text.format(src=source) for name, text in EDITABLE[kind].items()})
     url = f'{{"url": "file://{tmp_path}/project", "dir_info": {{"editable": true}}}}'
     (packages / "shop_lib-1.dist-info" / "direct_url.json").write_text(url)

@@ -16,7 +16,6 @@ The rules:
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,6 +31,7 @@ from squib.build.requirements import required
 from squib.errors import ApplianceError, UnavailableError
 from squib.model.appliance import Appliance
 from squib.model.image import Target
+from squib.model.near import did_you_mean
 
 __all__ = ["BY_BINARY", "Code", "Reach", "Reached", "Whole", "reachable"]
 
@@ -148,10 +148,10 @@ def _check_function(appliance: Appliance, served: Reached) -> None:
         return
     names = served.compiled.names
     if function not in names and "__getattr__" not in names:
-        near = difflib.get_close_matches(function, names, n=1)
+        meant = did_you_mean(function, names, f"{appliance.module}:{{}}")
         raise ApplianceError(
-            f"{appliance.name}: serve: the module {appliance.module} has no function {function}",
-            hint=f"did you mean {appliance.module}:{near[0]}?" if near else f"write it: def {function}(request)",
+            f"{appliance.name}: serve: the module {appliance.module} has no function {function}{meant}",
+            hint=f'write it: def {function}(request), or name another in the appliance file: serve = "MODULE:FUNCTION"',
         )
 
 
