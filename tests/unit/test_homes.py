@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -70,6 +71,18 @@ def test_one_that_others_may_look_into_is_closed(
     (tmp_path / "squib").chmod(before)
     assert home() == tmp_path / "squib"
     assert mode(tmp_path / "squib") == 0o700
+
+
+def test_one_on_a_read_only_file_system_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that was brought along in a container's image."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "squib").mkdir(mode=0o755)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert cache_home() == tmp_path / "squib"
 
 
 @pytest.mark.parametrize(("variable", "home"), HOMES)
