@@ -12,7 +12,20 @@ from collections import deque
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Marks", "Ready", "Restart", "find", "last_state", "parse"]
+__all__ = [
+    "ABI",
+    "Boot",
+    "Clock",
+    "ConsoleLine",
+    "Exit",
+    "Health",
+    "Marks",
+    "Ready",
+    "Restart",
+    "find",
+    "last_state",
+    "parse",
+]
 
 ABI = 3
 
@@ -37,6 +50,9 @@ _LINES = {
     "health": re.compile(
         rf"squib\.health abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"
         rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_CHECK})"
+    ),
+    "clock": re.compile(
+        rf"squib\.clock abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER}) ahead_ms=(?P<ahead_ms>-?(?:{_NUMBER}))"
     ),
     "marks": re.compile(
         rf"squib\.marks abi=(?P<abi>{_NUMBER}) at_us=(?P<at_us>{_MOMENT}(?:,{_MOMENT})*)"
@@ -101,7 +117,15 @@ class Marks:
     available_kib: int
 
 
-ConsoleLine = Boot | Ready | Restart | Health | Marks | Exit
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The machine's clock was `ahead_ms` ahead of its RTC (behind where that is negative), and was set right."""
+
+    uptime_ms: int
+    ahead_ms: int
+
+
+ConsoleLine = Boot | Ready | Restart | Health | Clock | Marks | Exit
 
 
 def parse(line: str) -> ConsoleLine | None:
@@ -120,6 +144,8 @@ def parse(line: str) -> ConsoleLine | None:
             return Restart(int(match["attempt"]), int(match["delay_ms"]), match["cause"])
         case "health":
             return Health(int(match["uptime_ms"]), match["state"], int(match["failures"]), match["check"])
+        case "clock":
+            return Clock(int(match["uptime_ms"]), int(match["ahead_ms"]))
         case "marks":
             moments = (moment.partition(":") for moment in match["at_us"].split(","))
             return Marks({name: int(us) for name, _, us in moments}, int(match["available_kib"]))
