@@ -48,11 +48,23 @@ def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -
     match cache.get(name):
         case (bytes(pyc), tuple(imports)):
             return Compiled(pyc, tuple(Import(*fields) for fields in imports))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about other people's code
-        tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
-        code = compile(tree, image_path, "exec", dont_inherit=True, optimize=0)
+    try:
+        code, imports = _compile(source, image_path)
+        marshalled = code_marshal.dumps(code)
+    except (RecursionError, MemoryError) as error:  # a MemoryError is how the parser says it (Parser/pegen.h, MAXSTACK)
+        raise SyntaxError("too deeply nested for Python's compiler") from error
     check = _imp.source_hash(int.from_bytes(magic, "little"), source)
-    compiled = Compiled(magic + _UNCHECKED_HASH + check + code_marshal.dumps(code), scan(tree))
+    compiled = Compiled(magic + _UNCHECKED_HASH + check + marshalled, imports)
     cache.put(name, (compiled.pyc, tuple(item.fields() for item in compiled.imports)))
     return compiled
+
+
+def _compile(source: bytes, image_path: str) -> tuple[CodeType, tuple[Import, ...]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about other people's code
+        # A syntax tree takes a thousand times the memory of its text: data written as a module is spared it. (In an encoding
+        # like UTF-7 the word may be written otherwise.)
+        if b"import" not in source and b"coding" not in source:
+            return compile(source, image_path, "exec", dont_inherit=True, optimize=0), ()
+        tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
+        return compile(tree, image_path, "exec", dont_inherit=True, optimize=0), scan(tree)

@@ -5,6 +5,7 @@ What stands under `if TYPE_CHECKING` or `if __name__ == "__main__"` never runs i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,38 +36,35 @@ class Import:
         return (self.module, self.names, self.level, self.line, self.at_import, self.guarded)
 
 
-def scan(tree: ast.AST) -> tuple[Import, ...]:  # noqa: C901 - one table of node kinds
+def scan(tree: ast.AST) -> tuple[Import, ...]:
     """All imports below `tree`, in the order of the text."""
     import ast
 
     found: list[Import] = []
+    # A stack and no recursion: a syntax tree is as deep as its text wants.
+    waiting: list[tuple[ast.AST, bool, bool]] = [(tree, True, False)]
 
-    def visit(node: ast.AST, *, at_import: bool, guarded: bool) -> None:
+    def put(nodes: Iterable[ast.AST], *, at_import: bool, guarded: bool) -> None:
+        waiting.extend((node, at_import, guarded) for node in reversed(tuple(nodes)))
+
+    while waiting:
+        node, at_import, guarded = waiting.pop()
         match node:
             case ast.Import(names=names, lineno=line):
                 found.extend(Import(alias.name, (), 0, line, at_import, guarded) for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level, lineno=line):
                 found.append(Import(module or "", tuple(alias.name for alias in names), level, line, at_import, guarded))
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                below(node, at_import=False, guarded=guarded)
+                put(ast.iter_child_nodes(node), at_import=False, guarded=guarded)
             case ast.If(test=test, orelse=orelse) if _never_true(test):
-                for child in orelse:
-                    visit(child, at_import=at_import, guarded=guarded)
+                put(orelse, at_import=at_import, guarded=guarded)
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
                 forgives = guarded or any(_forgives(handler.type) for handler in handlers)
+                put((*orelse, *final), at_import=at_import, guarded=guarded)
                 # An import in a handler is the second choice: it is only tried where the first failed.
-                for inner in (*body, *handlers):
-                    visit(inner, at_import=at_import, guarded=forgives)
-                for inner in (*orelse, *final):
-                    visit(inner, at_import=at_import, guarded=guarded)
+                put((*body, *handlers), at_import=at_import, guarded=forgives)
             case _:
-                below(node, at_import=at_import, guarded=guarded)
-
-    def below(node: ast.AST, *, at_import: bool, guarded: bool) -> None:
-        for child in ast.iter_child_nodes(node):
-            visit(child, at_import=at_import, guarded=guarded)
-
-    visit(tree, at_import=True, guarded=False)
+                put(ast.iter_child_nodes(node), at_import=at_import, guarded=guarded)
     return tuple(found)
 
 

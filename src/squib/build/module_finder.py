@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from squib.build.app_folder import AppFolder
 from squib.build.interpreter import Interpreter
 
 __all__ = ["Finder", "Form", "Kind", "Module"]
@@ -58,7 +59,7 @@ class Module:
 class Finder:
     """Finds modules; what it read of a folder it does not read again."""
 
-    def __init__(self, interpreter: Interpreter, squib_package: Path, appliance_folder: Path) -> None:
+    def __init__(self, interpreter: Interpreter, squib_package: Path, app: AppFolder) -> None:
         library = f"/usr/lib/python{interpreter.short_version}"
         self._interpreter = interpreter
         self._stdlib = [
@@ -67,7 +68,8 @@ class Finder:
         ]
         self._guest = (Kind.GUEST, squib_package.parent, PACKAGES)
         self._installed = [(Kind.INSTALLED, folder, PACKAGES) for folder in interpreter.search_path]
-        self._app = (Kind.APP, appliance_folder, APP)
+        self._app_folder = app
+        self._app = (Kind.APP, app.folder.path, APP)
         self._names: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[str, bool, bool], Module | None] = {}
 
@@ -122,9 +124,12 @@ class Finder:
     def _listing(self, folder: Path) -> frozenset[str]:
         names = self._names.get(folder)
         if names is None:
-            try:
-                names = frozenset(os.listdir(folder))  # noqa: PTH208 - names, and half the time of iterdir
-            except OSError:
-                names = frozenset()
-            self._names[folder] = names
+            names = self._names[folder] = self._app_folder.names(folder) if self._app_folder.holds(folder) else _names(folder)
         return names
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 - names, and half the time of iterdir
+    except OSError:
+        return frozenset()

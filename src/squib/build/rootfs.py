@@ -7,22 +7,26 @@ through `appliance_files.read` only, so that every error names its file.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from squib import __version__
 from squib.build import appliance_files
+from squib.build.app_folder import AppFolder
 from squib.build.appliance_files import read
 from squib.build.bytecode import Compiled, compile_module
 from squib.build.cache import Cache
 from squib.build.distributions import READERS, dist_info_files
+from squib.build.include import LeftOut, included
 from squib.build.interpreter import Interpreter
 from squib.build.module_finder import APP, PACKAGES, Finder, Form, Kind, Module
 from squib.build.python_modules import Reached, reachable
 from squib.build.shared_libraries import Library, Resolver, closure, system_folders
 from squib.errors import ApplianceError, HostError
 from squib.formats import elf
+from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import InputRecord, Target
 from squib.model.tree import Directory, Entry, File, RootfsTree, Symlink
@@ -42,34 +46,42 @@ _C_LOADS = {"threading": "libgcc_s.so.1"}
 
 @dataclass(frozen=True, slots=True)
 class RootfsPlan:
-    """What goes in, and what it was made of."""
+    """What goes in, and what it was made of.
+
+    `closed`: a file of the appliance that is in it is not for other users to read. `left_out`: what `include` does not take.
+    """
 
     tree: RootfsTree
     inputs: tuple[InputRecord, ...]
+    closed: bool
+    left_out: tuple[LeftOut, ...]
 
 
 def plan(
     appliance: Appliance, interpreter: Interpreter, cache: Cache, multiarch: str, target: Target = Target.MACHINE
 ) -> RootfsPlan:
     """Reads all inputs and writes nothing but `cache`. Raises ApplianceError, UnavailableError, HostError, MissingError."""
-    planner = _Planner(appliance, interpreter, cache)
-    planner.python(target)
-    planner.include()
-    planner.native(multiarch)
-    planner.fixed()
-    match target:
-        case Target.MACHINE:
-            planner.machine()
-        case Target.CONTAINER:
-            planner.container()
-    return RootfsPlan(RootfsTree.of(planner.entries.values()), planner.inputs())
+    with Folder(appliance.folder) as folder:
+        planner = _Planner(appliance, AppFolder(folder), interpreter, cache)
+        planner.python(target)
+        planner.include()
+        planner.native(multiarch)
+        planner.fixed()
+        match target:
+            case Target.MACHINE:
+                planner.machine()
+            case Target.CONTAINER:
+                planner.container()
+    return RootfsPlan(RootfsTree.of(planner.entries.values()), planner.inputs(), planner.app.closed, planner.left_out)
 
 
 class _Planner:
     """Collects entries; each method adds one part."""
 
-    def __init__(self, appliance: Appliance, interpreter: Interpreter, cache: Cache) -> None:
+    def __init__(self, appliance: Appliance, app: AppFolder, interpreter: Interpreter, cache: Cache) -> None:
         self.entries: dict[str, Entry] = {}
+        self.app = app
+        self.left_out: tuple[LeftOut, ...] = ()
         self._appliance = appliance
         self._interpreter = interpreter
         self._cache = cache
@@ -89,7 +101,7 @@ class _Planner:
     def python(self, target: Target) -> None:
         """All modules that are reached, and the installed packages that they are of."""
         squib_package = Path(__file__).parent.parent
-        finder = Finder(self._interpreter, squib_package, self._appliance.folder)
+        finder = Finder(self._interpreter, squib_package, self.app)
         whole: dict[str, tuple[Module, str]] = {}
         modules = reachable(self._appliance, finder, self._compile, target)
         for reached in modules:
@@ -114,7 +126,7 @@ class _Planner:
     def _compile(self, module: Module) -> Compiled | None:
         if module.source is None:
             return None
-        source = read(module.source)
+        source = self._read(module.source)
         self._note(_group(module), module.image_path, source)
         try:
             return compile_module(source, module.image_path, self._interpreter.magic, self._cache)
@@ -127,10 +139,13 @@ class _Planner:
                 hint=f"the image's Python is {self._interpreter.version}: python3 -m py_compile {module.source.name}",
             ) from error
 
+    def _read(self, path: Path) -> bytes:
+        return self.app.module(path) if self.app.holds(path) else read(path)
+
     def _module(self, reached: Reached) -> None:
         module = reached.module
         if module.form is Form.EXTENSION and module.source is not None:
-            data = read(module.source)
+            data = self._read(module.source)
             self._note(_group(module), module.image_path, data)
             self._extension(module.source, data, module.image_path, reached.why)
         # Frozen modules come out of the binary; os.pyc is what marks the library's folder (Modules/getpath.py).
@@ -172,11 +187,12 @@ class _Planner:
     def include(self) -> None:
         """`[image] include`, below /app."""
         self._add(Directory(APP, why="the appliance's own modules and files"))
-        for relative, source in appliance_files.included(self._appliance):
-            data = read(source)
-            self._note("appliance", f"{APP}/{relative}", data)
-            mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
-            self._add(File(f"{APP}/{relative}", data, mode, "[image] include"))
+        has_modules = frozenset(str(above) for path in self.entries for above in PurePosixPath(path).parents)
+        found = included(self._appliance, self.app, APP, has_modules)
+        self.left_out = found.left_out
+        for entry in found.entries:
+            self._note("appliance", entry.path, _content(entry))
+            self._add(entry)
 
     def native(self, multiarch: str) -> None:
         """The interpreter, ld.so and all shared libraries."""
@@ -267,6 +283,16 @@ def _distribution_versions(package: str, folders: tuple[Path, ...]) -> Iterator[
             name, _, version = path.name.removesuffix(".dist-info").partition("-")
             if name.lower().replace("-", "_").replace(".", "_") == wanted:
                 yield version
+
+
+def _content(entry: Entry) -> bytes:
+    match entry:
+        case File(data=data):
+            return data
+        case Symlink(target=target):
+            return os.fsencode(target)
+        case _:
+            return b""
 
 
 def _sha256(parts: list[tuple[str, bytes]]) -> str:

@@ -7,8 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from squib.cli.report import complain
 from squib.cli.terminal import styled
-from squib.model.progress import Progress, silent
+from squib.model.progress import Note, Progress, silent
 
 __all__ = ["progress"]
 
@@ -40,7 +41,9 @@ def _live() -> Iterator[Progress]:
         task = bar.add_task("", total=None)
 
         def report(step: str, done: float | None) -> None:
-            if done is None:
+            if isinstance(step, Note):
+                complain(f"squib: {step}")  # rich puts it above the live line
+            elif done is None:
                 bar.update(task, description=step, total=None)
             else:
                 bar.update(task, description=step, total=1.0, completed=done)
@@ -56,6 +59,9 @@ def _plain() -> Iterator[Progress]:
 
     def report(step: str, _done: float | None) -> None:
         nonlocal step_now, timer
+        if isinstance(step, Note):
+            complain(f"squib: {step}")
+            return
         if step == step_now:
             return
         step_now = step

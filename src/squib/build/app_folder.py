@@ -1,0 +1,60 @@
+"""The appliance's own folder as a build reads it: what lies beneath it, nothing else, and in bounds (docs/limits.md)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from squib.errors import ApplianceError, MissingError
+from squib.host.untrusted import Bounds, Folder, read_open
+
+__all__ = ["BOUNDS", "MAX_MODULE_BYTES", "AppFolder"]
+
+MAX_MODULE_BYTES = 1 << 20
+"""Of a module's source: compiling takes up to some hundred times as much memory."""
+
+BOUNDS = Bounds(entries=50_000, total_bytes=1 << 30, depth=64)
+"""Of all that is taken from the folder together; a build holds the content in memory."""
+
+
+class AppFolder:
+    """Reads the files of an appliance. `closed`: one of those read so far is not for other users to read."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.closed = False
+        self._bytes = 0
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` lies in the folder, going by names."""
+        return path.is_relative_to(self.folder.path)
+
+    def names(self, path: Path) -> frozenset[str]:
+        """What is in the folder `path`; nothing where that is no folder. Raises ApplianceError for a link that leaves."""
+        name = path.relative_to(self.folder.path)
+        try:
+            if not stat.S_ISDIR(self.folder.status(PurePosixPath(name), follow=True).st_mode):
+                return frozenset()
+        except MissingError:
+            return frozenset()
+        return frozenset(self.folder.names(PurePosixPath(name), max_entries=BOUNDS.entries, follow=True))
+
+    def module(self, path: Path) -> bytes:
+        """The content of a module's file. Raises ApplianceError and its like."""
+        most = MAX_MODULE_BYTES if path.suffix == ".py" else BOUNDS.total_bytes
+        return self.read(PurePosixPath(path.relative_to(self.folder.path)), max_bytes=most)[0]
+
+    def read(self, name: PurePosixPath, *, max_bytes: int = BOUNDS.total_bytes) -> tuple[bytes, int]:
+        """Content and mode of the regular file `name`; links that stay inside are followed. Raises as `Folder.open`."""
+        with self.folder.open(name, max_bytes=max_bytes, follow=True) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = read_open(file, self.folder.path / name, max_bytes)
+        self._bytes += len(data)
+        if self._bytes > BOUNDS.total_bytes:
+            raise ApplianceError(
+                f"{self.folder.path} is too large: its files have more than {BOUNDS.total_bytes:,} bytes together",
+                hint="the limits: docs/limits.md",
+            )
+        self.closed = self.closed or not mode & stat.S_IROTH
+        return data, mode
