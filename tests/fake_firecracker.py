@@ -25,15 +25,15 @@ from typing import IO, Any
 LIFE_S = 1800
 """One that nobody ends ends by itself, where the tests were killed that should have ended it."""
 
-BOOT = b"squib.boot abi=2 uptime_ms=12\n"
-READY = b"squib.ready abi=2 uptime_ms=34 listen=tcp:0.0.0.0:80\n"
-STOPPED = b"squib.exit abi=2 status=0 reason=stopped cause=none\n"
+BOOT = b"squib.boot abi=3 uptime_ms=12\n"
+READY = b"squib.ready abi=3 uptime_ms=34 listen=tcp:0.0.0.0:80\n"
+STOPPED = b"squib.exit abi=3 status=0 reason=stopped cause=none\n"
 ENDS = {
-    "usage": b"clock: unknown option '--prot'\nsquib.exit abi=2 status=64 reason=usage cause=none\n",
-    "failed": b"squib.init: eth0: no such device\nsquib.exit abi=2 status=71 reason=failed cause=none\n",
-    "crashed": b"squib.exit abi=2 status=70 reason=crashed cause=none\n",
+    "usage": b"clock: unknown option '--prot'\nsquib.exit abi=3 status=64 reason=usage cause=none\n",
+    "failed": b"squib.init: eth0: no such device\nsquib.exit abi=3 status=71 reason=failed cause=none\n",
+    "crashed": b"squib.exit abi=3 status=70 reason=crashed cause=none\n",
     "panics": b"[    0.9] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000\n",
-    "finishes": b"squib.exit abi=2 status=0 reason=finished cause=exit:0\n",
+    "finishes": b"squib.exit abi=3 status=0 reason=finished cause=exit:0\n",
 }
 
 # Field → (type, required), as firecracker.yaml has them.

@@ -40,14 +40,14 @@ class Behaviour(StrEnum):
     VANISHES = "vanishes"  # ends without a word
 
 
-BOOT = b"squib.boot abi=2 uptime_ms=12\n"
-READY = b"squib.ready abi=2 uptime_ms=34 listen=tcp:0.0.0.0:80\n"
+BOOT = b"squib.boot abi=3 uptime_ms=12\n"
+READY = b"squib.ready abi=3 uptime_ms=34 listen=tcp:0.0.0.0:80\n"
 FLOOD = (b"x" * 99 + b"\n") * 240
-STOPPED = b"squib.exit abi=2 status=0 reason=stopped cause=none\n"
+STOPPED = b"squib.exit abi=3 status=0 reason=stopped cause=none\n"
 ENDS = {
-    Behaviour.USAGE: b"clock: unknown option '--prot'\nsquib.exit abi=2 status=64 reason=usage cause=none\n",
-    Behaviour.FAILED: b"squib.init: eth0: no such device\nsquib.exit abi=2 status=71 reason=failed cause=none\n",
-    Behaviour.CRASHED: b"squib.exit abi=2 status=70 reason=crashed cause=none\n",
+    Behaviour.USAGE: b"clock: unknown option '--prot'\nsquib.exit abi=3 status=64 reason=usage cause=none\n",
+    Behaviour.FAILED: b"squib.init: eth0: no such device\nsquib.exit abi=3 status=71 reason=failed cause=none\n",
+    Behaviour.CRASHED: b"squib.exit abi=3 status=70 reason=crashed cause=none\n",
 }
 
 _WRITE, _SIGPROCMASK, _IOCTL, _PAUSE, _SIGTIMEDWAIT, _REBOOT, _EXIT = 1, 14, 16, 34, 128, 169, 60

@@ -23,7 +23,7 @@ from squib.probe.http import ask
 from squib.vmm.plan import machine_config, with_lease
 from squib.vmm.qemu.launch import PACKAGE, PROGRAM, Qemu
 
-READY = "echo squib.ready abi=2 uptime_ms=0 listen=tcp:0.0.0.0:80 > /dev/console"
+READY = "echo squib.ready abi=3 uptime_ms=0 listen=tcp:0.0.0.0:80 > /dev/console"
 _READY_S, _ANSWER_S = 120.0, 30.0
 
 

@@ -113,10 +113,14 @@ class House:
         return resolve(spec, wish)
 
     def look_ahead(self, spec: RunSpec) -> None:
-        """Raises UnavailableError where the VMM that `spec` needs is not installed: known before anything is built."""
+        """Raises UnavailableError and its like where what `spec` needs is not installed: known before anything is built."""
         from squib.vmm.choice import look_ahead
 
         look_ahead(spec, _programs())
+        if spec.user_network:
+            from squib.app import user_networks
+
+            user_networks.look_ahead()
 
     def _building(self) -> Building:
         from squib.app.building import Building
@@ -213,20 +217,24 @@ def _show_machine(config: MachineConfig) -> str:
     import dataclasses
     import json
 
-    return json.dumps(dataclasses.asdict(config), indent=2, default=str)
+    shown = dataclasses.asdict(dataclasses.replace(config, held=()))
+    del shown["held"]  # by which descriptors is of this process alone
+    return json.dumps(shown, indent=2, default=str)
 
 
 def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: MachineConfig, what: str) -> str:
     """The command line of the VMM that would be chosen, or what it would be asked for."""
     import shlex
 
+    from squib.app import user_networks
     from squib.app.running import kernel_digest
     from squib.model.machine import PortForward
     from squib.vmm.firecracker import binaries, configuration
+    from squib.vmm.handover import held_by_us
     from squib.vmm.plan import publications, with_lease
     from squib.vmm.qemu.argv import argv
 
-    choice = running.choose(spec, artifact.vmlinux, kernel_digest(artifact))
+    choice = running.choose(spec, held_by_us(config, config.kernel), kernel_digest(artifact))
     if choice.vmm is VmmKind.FIRECRACKER:
         found = binaries.find()
         if what == "requests":
@@ -236,4 +244,7 @@ def _show_start(running: Running, artifact: Artifact, spec: RunSpec, config: Mac
         raise UsageError("QEMU is told all by its command line", hint="--show argv; or --vmm firecracker")
     wished = publications(artifact.manifest.appliance, spec)
     forwards = tuple(PortForward(one.host_address, one.host_port, one.guest_port) for one in wished)
-    return shlex.join(argv(with_lease(config, config.name, forwards), choice.accel, program=_qemu()))
+    config = with_lease(config, config.name, forwards)
+    if spec.user_network:
+        config = user_networks.attach(config, forwards, outbound=spec.outbound)
+    return shlex.join(argv(config, choice.accel, program=_qemu()))

@@ -86,7 +86,7 @@ def test_in_the_foreground(fake: Callable[[str], Squib]) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
-    assert "squib.exit abi=2 status=0 reason=stopped" in out
+    assert "squib.exit abi=3 status=0 reason=stopped" in out
     nothing_left(squib)
 
 

@@ -102,7 +102,7 @@ def test_what_hangs_is_started_again_and_answers_again(squib: Squib, tmp_path: P
     assert machine["ready"] is True
     run.process.send_signal(signal.SIGINT)
     assert run.ended() == 0, run.said
-    assert "\nsquib.restart abi=2 attempt=1 delay_ms=100 cause=health" in run.console
+    assert "\nsquib.restart abi=3 attempt=1 delay_ms=100 cause=health" in run.console
     lines = [line.split()[0] for line in run.console.splitlines() if line.startswith("squib.")]
     assert lines[:3] == ["squib.boot", "squib.health", "squib.ready"]
 

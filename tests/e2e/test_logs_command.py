@@ -105,7 +105,7 @@ def test_a_machines_log(squib: Squib, tmp_path: Path) -> None:
     ask(port, "/escape")
     until(lambda: b"evil" in console.read_bytes())
     said = squib.ok("logs", "pour")
-    assert "squib.ready abi=2" in said
+    assert "squib.ready abi=3" in said
     assert "evil \x1b[2J\x1b]0;title\x07\n" in said, "no terminal: the bytes as they are"
     assert squib.ok("logs", "pour", "-n", "1") == said.splitlines(keepends=True)[-1]
     assert squib.ok("logs", "pour", "--tail", "0") == ""
@@ -133,7 +133,7 @@ def test_a_machines_log(squib: Squib, tmp_path: Path) -> None:
     assert b"\x1b" not in seen
 
     squib.ok("stop", "pour")
-    assert "squib.exit abi=2 status=0 reason=stopped" in squib.ok("logs", "pour")
+    assert "squib.exit abi=3 status=0 reason=stopped" in squib.ok("logs", "pour")
     assert "squib.exit" in squib.ok("logs", "--follow", "pour"), "it has ended, and so does this"
     squib.ok("rm", "pour")
     gone = squib.run("logs", "pour")
@@ -187,7 +187,7 @@ def test_followers_over_a_flood_a_cut_and_a_restart(squib: Squib, tmp_path: Path
     assert sum(path.stat().st_size for path in console.parent.iterdir()) < 2 * CONSOLE_MAX_BYTES
     assert "lines are lost here" in squib.ok("logs", "pour")
     squib.ok("restart", "pour", "--quiet")
-    until(lambda: all(reader.text.count("squib.ready abi=2") == 2 for reader in readers))
+    until(lambda: all(reader.text.count("squib.ready abi=3") == 2 for reader in readers))
     assert "zzz" not in squib.ok("logs", "pour"), "that was its life before"
     readers[0].process.send_signal(signal.SIGINT)
     assert readers[0].ended() == 130
@@ -195,8 +195,8 @@ def test_followers_over_a_flood_a_cut_and_a_restart(squib: Squib, tmp_path: Path
     assert (stopped["exit_status"], stopped["ended_by"]) == (0, "stop")
     for reader in readers[1:]:
         assert reader.ended() == 0
-        assert reader.text.count("squib.exit abi=2 status=0 reason=stopped") == 2
-        assert reader.text.count("squib.ready abi=2") == 2
+        assert reader.text.count("squib.exit abi=3 status=0 reason=stopped") == 2
+        assert reader.text.count("squib.ready abi=3") == 2
     squib.ok("rm", "pour")
     until(lambda: squib.processes() == [])
 

@@ -84,7 +84,7 @@ def test_foreground_console_and_sigint(squib: Squib) -> None:
     assert process.returncode == 0, err
     assert "squib.ready" in out
     assert "responding to 1" in out
-    assert "\nsquib.exit abi=2 status=0 reason=stopped cause=exit:0" in out
+    assert "\nsquib.exit abi=3 status=0 reason=stopped cause=exit:0" in out
     assert machines(squib) == []
 
 
@@ -252,7 +252,7 @@ def test_a_server_that_dies_is_told_with_the_consoles_tail(squib: Squib, tmp_pat
     (tmp_path / "appliance.toml").write_text('name = "glutton"\nserve = "glutton:answer"\n')
     done = squib.run("run", "--detach")
     assert done.returncode in {65, 70}, done.stderr
-    assert "squib.exit abi=2" in done.stderr  # the console's tail
+    assert "squib.exit abi=3" in done.stderr  # the console's tail
     assert "  try: " in done.stderr
     assert "Traceback (most" not in done.stderr.partition("  |")[0]
     assert squib.processes() == []

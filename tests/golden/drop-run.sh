@@ -1,3 +1,3 @@
 #!/bin/sh
-cd "$(dirname "$0")" || exit
+CDPATH= cd -- "$(dirname -- "$0")" || exit
 exec ./firecracker --no-api --config-file vm.json "$@"

@@ -17,6 +17,7 @@ from squib.app.building import Building
 from squib.build.kernels import Kernel
 from squib.build.opening import open_artifact
 from squib.errors import ApplianceError
+from squib.host.files import write_atomic
 from squib.model.image import Artifact, FileRecord, KernelRecord
 from squib.model.progress import Progress, silent
 
@@ -26,10 +27,10 @@ class StandIn:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.write_bytes(b"kernel")
 
     def obtain(self, progress: Progress) -> Kernel:
         progress("nothing to do", None)
+        write_atomic(self._path, b"kernel")  # as every source: whole, whatever became of the one that was there
         record = FileRecord("vmlinux", 6, hashlib.sha256(b"kernel").hexdigest())
         return Kernel(self._path, record, KernelRecord("6.1", "a stand-in", 64), (), ())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,12 @@ def test_run_sh_works_from_anywhere_and_hands_on_what_it_is_given(house: House, 
     done = subprocess.run([folder / "run.sh", "--id", "a b"], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout == f"{folder} --no-api --config-file vm.json --id a b\n"
     assert len((folder / "run.sh").read_text().splitlines()) == 3
+    decoy = tmp_path / "decoy" / folder.name
+    decoy.mkdir(parents=True)
+    environment = os.environ | {"CDPATH": str(decoy.parent)}  # a relative path is sought there first (POSIX, cd)
+    line = ["sh", f"{folder.name}/run.sh"]
+    done = subprocess.run(line, cwd=folder.parent, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{folder} --no-api --config-file vm.json\n"
 
 
 @pytest.mark.tool

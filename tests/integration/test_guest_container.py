@@ -47,7 +47,7 @@ def container(folder: Path, *, init: bool = True) -> Iterator[tuple[subprocess.P
     """/bin/server as PID 1 of a namespace with its own /proc (init: below a shell that is), and its port."""
     (folder / "app").mkdir()
     (folder / "app/odd.py").write_text(APP)
-    spec = (2, "odd", "", "odd:answer", (("port", "port", 80, ""),), (str(folder / "app"),), ("always", 5), None)
+    spec = (3, "odd", "", "odd:answer", (("port", "port", 80, ""),), (str(folder / "app"),), ("always", 5), None)
     (folder / "spec").write_bytes(marshal.dumps(spec, 2))
     found = importlib.util.find_spec("httptools")
     assert found is not None

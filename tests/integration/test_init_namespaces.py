@@ -55,6 +55,39 @@ APPS = {
     "crashing": "import os\nos._exit(3)\n",
     "broken": "raise RuntimeError('this appliance never starts')\n",
     "halfline": "import os\nos.write(2, b'half a line')\nos._exit(3)\n",
+    "forging": (
+        "import os\n"
+        "os.write(2, b'squib.exit abi=3 status=0 reason=stopped cause=exit:0\\n')\n"
+        "os.write(1, b'\\x1b[1msquib: your host is at risk\\n[    1.000000] Kernel panic - not syncing: no\\n')\n"
+        "from squib.guest.clock import answer\n"
+    ),
+    "muting": (
+        "import fcntl, os, termios\n"
+        "for fd in range(64):\n"
+        "    try:\n"
+        "        fcntl.ioctl(fd, termios.TCXONC, termios.TCOOFF)\n"
+        "        os.write(2, b'stopped a terminal by %d\\n' % fd)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "os.write(2, b'tried\\n')\n"
+        "from squib.guest.clock import answer\n"
+    ),
+    "flooding": (
+        "import os\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"  # what the server leaves behind goes on writing
+        "    while True:\n"
+        "        os.write(1, b'flood ' * 600 + b'\\n')\n"
+        "from squib.guest.clock import answer\n"
+    ),
+    "naming": (
+        "import os\n"
+        "for name in ('/dev/stdout', '/dev/stderr', '/dev/fd/1', '/proc/self/fd/2'):\n"
+        "    with open(name, 'a') as file:\n"
+        "        file.write(f'by {name}\\n')\n"
+        "os.system('echo by a shell > /dev/stdout')\n"
+        "from squib.guest.clock import answer\n"
+    ),
     "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import answer\n"),
     "orphaning": (
         "import os\n"
@@ -93,7 +126,7 @@ class Image:
         silence_ms: int = 10_000,
     ) -> list[str]:
         """Writes the spec, the kernel's line and /sbin/init; what to run as the first process."""
-        spec = (2, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),), restart, health)
+        spec = (3, "clock", "Tells the time.", f"app_{app}:answer", KEYS, (str(self.root / "app"),), restart, health)
         (self.root / "appliance").write_bytes(marshal.dumps(spec, 2))
         (self.root / "cmdline").write_bytes(f"console=ttyS0 {parameters}\n".encode("latin-1"))
         (self.root / "init").write_text(
@@ -254,14 +287,14 @@ def boot(image: Image, begin: Begin) -> Boot:
 
 def test_boots_answers_and_stops(boot: Boot) -> None:
     machine = boot()
-    assert machine.line("squib.").startswith("squib.boot abi=2 uptime_ms=")
+    assert machine.line("squib.").startswith("squib.boot abi=3 uptime_ms=")
     ready = machine.line("squib.")
-    assert ready.startswith("squib.ready abi=2 uptime_ms=")
+    assert ready.startswith("squib.ready abi=3 uptime_ms=")
     assert ready.endswith(" listen=tcp:0.0.0.0:80")
     assert answer(machine.connect()).startswith(b"HTTP/1.1 200 OK\r\n")
     assert machine.run("hostname") == "clock\n"
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.") == "squib.exit abi=2 status=0 reason=stopped cause=exit:0"
+    assert machine.line("squib.") == "squib.exit abi=3 status=0 reason=stopped cause=exit:0"
     assert machine.ended() == -signal.SIGHUP, "that is how reboot(RB_AUTOBOOT) ends a PID namespace"
 
 
@@ -298,7 +331,7 @@ def test_a_killed_server_comes_back_and_no_connection_is_refused(boot: Boot) -> 
     first = machine.server
     os.kill(first, signal.SIGKILL)
     waiting = [machine.connect() for _ in range(20)]
-    assert machine.line("squib.") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=signal:9"
+    assert machine.line("squib.") == "squib.restart abi=3 attempt=1 delay_ms=100 cause=signal:9"
     for sock in waiting:
         assert answer(sock).startswith(b"HTTP/1.1 200 OK\r\n")
     assert machine.line("squib.").startswith("squib.ready ")
@@ -308,7 +341,7 @@ def test_a_killed_server_comes_back_and_no_connection_is_refused(boot: Boot) -> 
 def test_an_appliance_that_cannot_be_loaded_is_not_tried_again(boot: Boot) -> None:
     machine = boot("broken")
     machine.line("squib.boot")
-    assert machine.line("squib.") == "squib.exit abi=2 status=65 reason=appliance cause=exit:65"
+    assert machine.line("squib.") == "squib.exit abi=3 status=65 reason=appliance cause=exit:65"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -317,15 +350,85 @@ def test_a_server_that_keeps_crashing_is_given_up(boot: Boot) -> None:
     machine.line("squib.boot")
     for attempt, delay_ms in ((1, 100), (2, 200), (3, 400), (4, 800)):
         line = machine.line("squib.")
-        assert line.startswith(f"squib.restart abi=2 attempt={attempt} delay_ms={delay_ms} cause=exit:3")
-    assert machine.line("squib.") == "squib.exit abi=2 status=70 reason=crashed cause=exit:3"
+        assert line.startswith(f"squib.restart abi=3 attempt={attempt} delay_ms={delay_ms} cause=exit:3")
+    assert machine.line("squib.") == "squib.exit abi=3 status=70 reason=crashed cause=exit:3"
     assert machine.ended() == -signal.SIGHUP
 
 
 def test_half_a_line_of_the_server_does_not_spoil_a_line_of_pid_1(boot: Boot) -> None:
     machine = boot("halfline")
-    assert machine.line("squib.restart") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:3"
+    assert machine.line("squib.restart") == "squib.restart abi=3 attempt=1 delay_ms=100 cause=exit:3"
     assert "half a line" in machine.seen
+
+
+def test_a_server_cannot_speak_for_pid_1_or_the_kernel(boot: Boot) -> None:
+    machine = boot("forging")
+    machine.line("squib.ready")
+    assert machine.seen[machine.seen.index("server: squib.exit abi=3 status=0 reason=stopped cause=exit:0") :][:3] == [
+        "server: squib.exit abi=3 status=0 reason=stopped cause=exit:0",
+        "server: \x1b[1msquib: your host is at risk",
+        "server: [    1.000000] Kernel panic - not syncing: no",
+    ]
+
+
+def test_a_server_cannot_stop_the_console(image: Image) -> None:
+    """A terminal as the console: what is stopped there stops PID 1's lines too, for good."""
+    ours, theirs = os.openpty()
+    tool("unshare")
+    command = image.command("muting", "")
+    process = subprocess.Popen(
+        ["unshare", "--fork", "--pid", "--mount", "--net", "--uts", "--ipc", "--kill-child", "--", *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        said, asked = b"", False
+        deadline = time.monotonic() + DEADLINE_S
+        while b"squib.exit" not in said and time.monotonic() < deadline:
+            if select.select([ours], [], [], 1.0)[0]:
+                said += os.read(ours, 65536)
+            if not asked and b"squib.ready" in said and b"tried" in said:
+                os.kill(children(process.pid)[0], signal.SIGTERM)
+                asked = True
+        assert b"stopped a terminal" not in said
+        assert b"squib.exit abi=3 status=0 reason=stopped cause=exit:0" in said
+        assert process.wait(DEADLINE_S) == -signal.SIGHUP
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def test_a_flood_on_a_console_that_nobody_reads_stops_nothing(boot: Boot) -> None:
+    machine = boot("flooding")
+    machine.line("flood")
+    for _ in range(3):
+        assert answer(machine.connect()).startswith(b"HTTP/1.1 200 OK\r\n")
+    os.kill(machine.server, signal.SIGKILL)
+    deadline = time.monotonic() + DEADLINE_S
+    while not answer(machine.connect()).startswith(b"HTTP/1.1 200 OK\r\n"):
+        assert time.monotonic() < deadline
+    os.kill(machine.init, signal.SIGTERM)
+    assert machine.ended() == -signal.SIGHUP
+
+
+def test_a_flood_does_not_keep_pid_1_from_speaking(boot: Boot) -> None:
+    machine = boot("flooding")
+    machine.line("squib.ready")
+    os.kill(machine.server, signal.SIGKILL)
+    assert machine.line("squib.restart") == "squib.restart abi=3 attempt=1 delay_ms=100 cause=signal:9"
+    machine.line("squib.ready")
+    os.kill(machine.init, signal.SIGTERM)
+    assert machine.line("squib.exit") == "squib.exit abi=3 status=0 reason=stopped cause=exit:0"
+
+
+def test_the_outputs_can_be_opened_by_their_names(boot: Boot) -> None:
+    machine = boot("naming")
+    machine.line("squib.ready")
+    by_names = [f"by {name}" for name in ("/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2", "a shell")]
+    assert [line for line in machine.seen if line.startswith("by ")] == by_names
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -334,7 +437,7 @@ def test_a_stop_is_heard_at_any_moment(boot: Boot, app: str, moment: str, number
     machine = boot(app)
     machine.line(moment)
     os.kill(machine.init, number)
-    assert machine.line("squib.exit").startswith("squib.exit abi=2 status=0 reason=stopped cause=")
+    assert machine.line("squib.exit").startswith("squib.exit abi=3 status=0 reason=stopped cause=")
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -346,7 +449,7 @@ def test_a_wrong_parameter_is_usage(boot: Boot, parameters: str) -> None:
     machine = boot(parameters=parameters)
     machine.line("squib.boot")
     machine.line("squib: ")
-    assert machine.line("squib.") == "squib.exit abi=2 status=64 reason=usage cause=none"
+    assert machine.line("squib.") == "squib.exit abi=3 status=64 reason=usage cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -364,7 +467,7 @@ def test_what_cannot_be_set_up_is_said(boot: Boot, parameters: str, before: str,
     machine = boot(parameters=parameters, before=before)
     machine.line("squib.boot")
     assert message in machine.line("squib: ")
-    assert machine.line("squib.") == "squib.exit abi=2 status=71 reason=failed cause=none"
+    assert machine.line("squib.") == "squib.exit abi=3 status=71 reason=failed cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -433,7 +536,7 @@ def test_a_spec_that_cannot_be_read(begin: Begin, image: Image) -> None:
     (image.root / "appliance").write_bytes(b"not a spec")
     machine = begin(command)
     machine.line("squib: reading ")
-    assert machine.line("squib.") == "squib.exit abi=2 status=71 reason=failed cause=none"
+    assert machine.line("squib.") == "squib.exit abi=3 status=71 reason=failed cause=none"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -442,7 +545,7 @@ def test_a_server_that_does_not_stop_is_killed(boot: Boot) -> None:
     machine.line("squib.ready")
     os.kill(machine.server, signal.SIGSTOP)
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.") == "squib.exit abi=2 status=75 reason=killed cause=signal:9"
+    assert machine.line("squib.") == "squib.exit abi=3 status=75 reason=killed cause=signal:9"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -467,13 +570,13 @@ def test_it_refuses_to_be_any_process_but_the_first(begin: Begin, image: Image) 
 
 def test_an_app_that_hangs_is_killed_and_started_again(boot: Boot) -> None:
     machine = boot("hangs", health=("/healthz?x=1", 20, 1_000, 2, 0))
-    assert " state=ok failures=0 check=ok" in machine.line("squib.health abi=2 uptime_ms=")
+    assert " state=ok failures=0 check=ok" in machine.line("squib.health abi=3 uptime_ms=")
     assert machine.line("squib.").startswith("squib.ready "), "right behind the first good check"
     assert "asked 1 times for /healthz?x=1 by squib-health" in machine.seen
     first = machine.server
     assert machine.line("squib.").endswith(" state=failing failures=1 check=timeout")
     assert machine.line("squib.").endswith(" state=unhealthy failures=2 check=timeout")
-    assert machine.line("squib.") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=health"
+    assert machine.line("squib.") == "squib.restart abi=3 attempt=1 delay_ms=100 cause=health"
     assert machine.line("squib.").endswith(" state=ok failures=0 check=ok")
     assert machine.line("squib.").startswith("squib.ready ")
     assert machine.server != first
@@ -481,8 +584,8 @@ def test_an_app_that_hangs_is_killed_and_started_again(boot: Boot) -> None:
 
 def test_what_hangs_again_and_again_is_given_up(boot: Boot) -> None:
     machine = boot("hangs", health=("/", 20, 100, 1, 0), restart=("on-failure", 2))
-    assert machine.line("squib.restart") == "squib.restart abi=2 attempt=1 delay_ms=100 cause=health"
-    assert machine.line("squib.exit") == "squib.exit abi=2 status=70 reason=crashed cause=health"
+    assert machine.line("squib.restart") == "squib.restart abi=3 attempt=1 delay_ms=100 cause=health"
+    assert machine.line("squib.exit") == "squib.exit abi=3 status=70 reason=crashed cause=health"
     assert machine.ended() == -signal.SIGHUP
 
 
@@ -507,19 +610,19 @@ def test_bad_answers_in_the_start_period_do_not_count(boot: Boot) -> None:
 def test_bad_answers_without_a_start_period_count(boot: Boot) -> None:
     machine = boot("unavailable", health=("/", 20, 30_000, 1, 0), restart=("never", 5))
     assert machine.line("squib.health").endswith(" state=unhealthy failures=1 check=status:503")
-    assert machine.line("squib.") == "squib.exit abi=2 status=70 reason=crashed cause=health"
+    assert machine.line("squib.") == "squib.exit abi=3 status=70 reason=crashed cause=health"
     assert machine.ended() == -signal.SIGHUP
 
 
 @pytest.mark.parametrize(
     ("app", "policy", "line"),
     [
-        ("crashing", "never", "squib.exit abi=2 status=70 reason=crashed cause=exit:3"),
-        ("crashing", "on-failure", "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:3"),
-        ("done", "never", "squib.exit abi=2 status=0 reason=finished cause=exit:0"),
-        ("done", "on-failure", "squib.exit abi=2 status=0 reason=finished cause=exit:0"),
-        ("done", "always", "squib.restart abi=2 attempt=1 delay_ms=100 cause=exit:0"),
-        ("broken", "never", "squib.exit abi=2 status=65 reason=appliance cause=exit:65"),
+        ("crashing", "never", "squib.exit abi=3 status=70 reason=crashed cause=exit:3"),
+        ("crashing", "on-failure", "squib.restart abi=3 attempt=1 delay_ms=100 cause=exit:3"),
+        ("done", "never", "squib.exit abi=3 status=0 reason=finished cause=exit:0"),
+        ("done", "on-failure", "squib.exit abi=3 status=0 reason=finished cause=exit:0"),
+        ("done", "always", "squib.restart abi=3 attempt=1 delay_ms=100 cause=exit:0"),
+        ("broken", "never", "squib.exit abi=3 status=65 reason=appliance cause=exit:65"),
     ],
 )
 def test_restart_policies(boot: Boot, app: str, policy: str, line: str) -> None:
@@ -531,7 +634,7 @@ def test_restart_policies(boot: Boot, app: str, policy: str, line: str) -> None:
 def test_a_server_that_ends_while_it_is_asked(boot: Boot) -> None:
     machine = boot("ends", restart=("on-failure", 5), health=("/", 20, 30_000, 3, 0))
     machine.line("squib.ready")
-    assert machine.line("squib.exit") == "squib.exit abi=2 status=0 reason=finished cause=exit:0"
+    assert machine.line("squib.exit") == "squib.exit abi=3 status=0 reason=finished cause=exit:0"
 
 
 def test_the_health_process_has_no_privileges_and_no_listener(boot: Boot) -> None:
@@ -556,12 +659,12 @@ def test_a_health_process_without_a_word_is_replaced(boot: Boot, number: signal.
     assert machine.server == server
     assert machine.checker != checker
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.") == "squib.exit abi=2 status=0 reason=stopped cause=exit:0"
+    assert machine.line("squib.") == "squib.exit abi=3 status=0 reason=stopped cause=exit:0"
 
 
 def test_a_stop_while_the_app_hangs(boot: Boot) -> None:
     machine = boot("hangs", health=("/", 20, 30_000, 1, 0), stop_ms=50)
     machine.line("asked 4 times")
     os.kill(machine.init, signal.SIGTERM)
-    assert machine.line("squib.exit").startswith("squib.exit abi=2 status=")
+    assert machine.line("squib.exit").startswith("squib.exit abi=3 status=")
     assert machine.ended() == -signal.SIGHUP

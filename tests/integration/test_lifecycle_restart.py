@@ -100,7 +100,7 @@ def test_restart_stops_nothing_that_cannot_start_again(world: World, trouble: st
     [
         (Behaviour.CRASHED, EndedBy.SERVER, "crashed"),
         (Behaviour.FAILED, EndedBy.GUEST, "failed"),
-        (Behaviour.PANICS, EndedBy.GUEST, "kernel panic: Attempted"),
+        (Behaviour.PANICS, EndedBy.GUEST, 'kernel panic: "Attempted'),
         (Behaviour.NEVER_READY, EndedBy.FORCE, "it did not start again: "),
         (Behaviour.VANISHES, EndedBy.FORCE, "it did not start again: the fake ended"),
     ],

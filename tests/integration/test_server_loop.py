@@ -147,6 +147,23 @@ def test_a_slow_body_is_timed_out() -> None:
         assert sock.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize("behind", [b"\r", b"\r\n", b"\r\n\r\n"])
+def test_an_empty_line_behind_a_request_makes_no_deadline_and_no_stop_wait(behind: bytes) -> None:
+    with serving(quick(head_s=0.2, stop_s=WAIT_S)) as (address, server), connect(address) as sock, connect(address) as early:
+        sock.sendall(GET + behind)
+        read_answers(sock, 1)
+        early.sendall(behind)
+        assert read_all(early) == b""  # a new client has no more time for them than for nothing
+        for _ in range(3 * Limits().blank_lines):  # as some old clients do it
+            sock.sendall(b"\n" * behind.endswith(b"\r") + GET)
+            read_answers(sock, 1)
+            sock.sendall(behind)
+        server.request_stop()
+        start = time.monotonic()
+        assert read_all(sock) == b""
+        assert time.monotonic() - start < WAIT_S / 2
+
+
 def test_idle_connections_are_closed_without_a_word() -> None:
     with serving(quick(idle_s=0.2, head_s=0.2)) as (address, _), connect(address) as used, connect(address) as unused:
         used.sendall(GET)

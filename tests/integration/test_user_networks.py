@@ -327,7 +327,7 @@ STEPS = (
     ("squib.app.user_networks", "attach"),
     ("squib.vmm.firecracker.launch", "make_run_dir"),
     ("squib.host.command", "spawn"),
-    ("squib.vmm.firecracker.namespace", "_await"),
+    ("squib.vmm.namespace", "_await"),
     ("squib.vmm.firecracker.launch", "Firecracker.launch"),
     ("squib.store.machines", "Store.started"),
     ("squib.store.machines", "Store.ready"),

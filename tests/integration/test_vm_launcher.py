@@ -145,7 +145,7 @@ def test_a_guest_that_ends(launcher: Launcher) -> None:
 @pytest.mark.parametrize(
     ("guest", "status", "message"),
     [
-        ("panics", 70, "guest: kernel panic: Attempted to kill init!"),
+        ("panics", 70, 'guest: kernel panic: "Attempted to kill init!'),
         ("failed", 70, "guest: failed (status 71)"),
         ("vanishes", 0, ""),
     ],

@@ -22,11 +22,11 @@ END = b"\n\0\n"
 _INIT = """
 import _socket, os, select, time
 console = os.open("/dev/console", os.O_RDWR)
-os.write(console, b"squib.boot abi=2 uptime_ms=1\\n")
+os.write(console, b"squib.boot abi=3 uptime_ms=1\\n")
 server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
 server.bind(("0.0.0.0", 80))
 server.listen(8)
-os.write(console, b"squib.ready abi=2 uptime_ms=2 listen=tcp:0.0.0.0:80\\n")
+os.write(console, b"squib.ready abi=3 uptime_ms=2 listen=tcp:0.0.0.0:80\\n")
 if "babble" in sys.argv and os.fork() == 0:
     while True:
         os.write(console, b"x" * 99 + b"\\n")

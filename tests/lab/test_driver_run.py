@@ -69,7 +69,7 @@ def test_auto_takes_firecracker_for_a_plain_user_and_it_lives_a_whole_life(
     assert plain_user.ok("stop", "clock") == "clock: stopped\n"
     (machine,) = machines(plain_user)
     assert (machine["state"], machine["exit_status"], machine["ended_by"]) == ("exited", 0, "stop")
-    assert "squib.exit abi=2 status=0 reason=stopped" in plain_user.ok("logs", "clock")
+    assert "squib.exit abi=3 status=0 reason=stopped" in plain_user.ok("logs", "clock")
     plain_user.ok("rm", "clock")
     nothing_left(plain_user)
 
@@ -83,7 +83,7 @@ def test_a_foreground_run_ends_by_ctrl_c(squib: Squib, artifacts: Artifacts, tap
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
-    assert "squib.exit abi=2 status=0" in out
+    assert "squib.exit abi=3 status=0" in out
     nothing_left(squib)
 
 

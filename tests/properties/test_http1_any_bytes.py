@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from squib.guest.grammar import Refusal, field_line
+from squib.guest.grammar import Refusal, field_line, is_host
 from squib.guest.head import Head, HeadReader
 from squib.guest.http1 import Http1
 from squib.guest.limits import Limits
@@ -18,7 +19,7 @@ LIMITS = Limits()
 WORDS = [
     b"GET", b"HEAD", b"POST", b" ", b"/", b"*", b"http://a/", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"\r\n", b"\r\n", b"\r\n\r\n",
     b"\r", b"\n", b"\0", b"\xff", b"Host: x\r\n", b"Content-Length: 3\r\n", b"Content-Length:", b"Transfer-Encoding: chunked\r\n",
-    b"Connection: close\r\n", b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Expect: 100-continue\r\n", b": ", b"A", b"\t", b"0\r\n\r\n",
+    b"Transfer-Encoding: ,\tchunked\t\r\n", b"Transfer-Encoding: gzip\r\n", b"Connection: close\r\n", b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"Expect: 100-continue\r\n", b": ", b"A", b"\t", b"0\r\n\r\n",
     b"3\r\nabc\r\n", b"3;a=b\r\nabc\r\n", b"abc", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n",
     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
 ]  # fmt: skip
@@ -83,6 +84,20 @@ def test_what_arrives_in_pieces_is_not_kept_without_bound() -> None:
         assert http.next() is None
         assert len(http._data) - http._at < 10
     assert sys.getsizeof(http._data) < 1000
+
+
+GROUPS = [":", ":", ":", "::", "0", "1", "ff", "2001", "12345", "g", ".", "1.2.3.4", "255", "256", "01", ".0"]
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(GROUPS), max_size=18).map("".join))
+def test_an_ipv6_host_is_what_ipaddress_takes(text: str) -> None:
+    try:
+        ipaddress.IPv6Address(text)
+        valid = True
+    except ValueError:
+        valid = False
+    assert is_host(f"[{text}]".encode()) == is_host(f"[{text}]:80".encode()) == valid
 
 
 def test_nothing_here_does_io() -> None:

@@ -62,7 +62,7 @@ def test_any_other_words_are_a_failure_too(data: bytes) -> None:
 
 @given(SPECS)
 def test_what_is_published_is_all_that_is_forwarded_and_the_host_is_never_mapped(network: NamespaceNetwork) -> None:
-    line = way_out.argv(network, 17, 5)
+    line = way_out.argv(network, 17, 5, uid=1000)
     pairs = list(pairwise(line))
     match network.way_out.kind:
         case WayOut.PASTA:

@@ -20,7 +20,7 @@ FLOOR = (
     b"[    0.773420] squib-floor: begin\r\n[    1.788609] squib-floor: listening\r\n"
 )
 SQUIB = (
-    b"squib.ready abi=2 uptime_ms=9 listen=tcp:0.0.0.0:80\r\n\r\nsquib.marks abi=2 at_us=user:797603,python:871199,init:912210,"
+    b"squib.ready abi=3 uptime_ms=9 listen=tcp:0.0.0.0:80\r\n\r\nsquib.marks abi=3 at_us=user:797603,python:871199,init:912210,"
     b"mounted:912916,network:919111,listening:919370,server:928429,imported:961112,loop:962534,ready:962977 available_kib=1\r\n"
 )
 

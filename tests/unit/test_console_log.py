@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.errors import GuestError, SquibError, UsageError
+from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Boot, Exit, Ready
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic, suspect_memory
 
-BOOT = b"squib.boot abi=2 uptime_ms=12\r\n"
+BOOT = b"squib.boot abi=3 uptime_ms=12\r\n"
 PANIC = b"[    1.2] Kernel panic - not syncing: "
 WHOLE = (
-    b"\x1b[2J\x1bcSeaBIOS\r\n" + BOOT + b"web: up\r\nsquib.ready abi=2 uptime_ms=34 listen=tcp:0.0.0.0:80\r\n\r\n"
-    b"bye \xff\r\nsquib.exit abi=2 status=0 reason=stopped cause=none\r\n"
+    b"\x1b[2J\x1bcSeaBIOS\r\n" + BOOT + b"web: up\r\nsquib.ready abi=3 uptime_ms=34 listen=tcp:0.0.0.0:80\r\n\r\n"
+    b"bye \xff\r\nsquib.exit abi=3 status=0 reason=stopped cause=none\r\n"
 )
 
 
@@ -72,8 +72,8 @@ def test_what_led_to_a_panic_stays_in_the_tail() -> None:
         (b"VFS: Unable to mount root fs on unknown-block(0,0)\n", "no root file-system", "squib build"),
         (b"No working init found.\n", "no root file-system or no init", "squib build"),
         (b"Attempted to kill init! exitcode=0x0000000b\n", "init, died", "squib build"),
-        (b"Fatal exception in interrupt\n", "kernel panicked: Fatal exception", "above"),
-        (b"\n", "kernel panicked: no reason given", "above"),
+        (b"Fatal exception in interrupt\n", 'kernel panicked: "Fatal exception', "above"),
+        (b"\n", 'kernel panicked: "no reason given"', "above"),
     ],
 )
 def test_panics(said: bytes, message: str, hint: str) -> None:
@@ -86,7 +86,7 @@ def test_panics(said: bytes, message: str, hint: str) -> None:
 def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
     log = log_of(b"[ 0.5] Initramfs unpacking failed: write error\n", PANIC + b"VFS: Unable to mount root fs\n")
     error = explain_panic(log)
-    assert "could not unpack the initrd: write error" in str(error)
+    assert 'could not unpack the initrd: "write error"' in str(error)
     assert "--memory" in error.hint
 
 
@@ -97,23 +97,33 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
         (b"hello\n", GuestError, "ended before its init started (QEMU: signal 9)"),
         (BOOT, GuestError, "ended before it was ready"),
         (
-            b"web: no such option\nsquib.exit abi=2 status=64 reason=usage cause=none\n",
+            b"web: no such option\nsquib.exit abi=3 status=64 reason=usage cause=none\n",
             UsageError,
-            "refused an option: web: no such option",
+            'refused an option: "web: no such option"',
         ),
-        (b"squib.exit abi=2 status=64 reason=usage cause=none\n", UsageError, "refused an option"),
-        (b"squib.exit abi=2 status=70 reason=crashed cause=none\n", GuestError, "the server crashed, and the guest"),
-        (b"squib.exit abi=2 status=70 reason=crashed cause=exit:3\n", GuestError, "the server crashed (exit status 3), and"),
-        (b"squib.exit abi=2 status=70 reason=crashed cause=health\n", GuestError, "crashed (its health check failed), and"),
+        (b"squib.exit abi=3 status=64 reason=usage cause=none\n", UsageError, "refused an option"),
+        (b"squib.exit abi=3 status=70 reason=crashed cause=none\n", GuestError, "the server crashed, and the guest"),
+        (b"squib.exit abi=3 status=70 reason=crashed cause=exit:3\n", GuestError, "the server crashed (exit status 3), and"),
+        (b"squib.exit abi=3 status=70 reason=crashed cause=health\n", GuestError, "crashed (its health check failed), and"),
         (
-            b"squib.exit abi=2 status=0 reason=finished cause=exit:0\n",
+            b"squib.exit abi=3 status=0 reason=finished cause=exit:0\n",
             GuestError,
             "ended with exit status 0 before it was ready",
         ),
-        (b"squib.exit abi=2 status=0 reason=stopped cause=exit:0\n", GuestError, "was stopped (stopped) before"),
-        (b"mount: no\nsquib.exit abi=2 status=71 reason=failed cause=none\n", GuestError, "could not set itself up: mount: no"),
-        (b"squib.exit abi=2 status=75 reason=killed cause=none\n", GuestError, "was stopped (killed) before"),
-        (b"squib.exit abi=2 status=9 reason=odd cause=none\n", GuestError, "status 9 (odd)"),
+        (b"squib.exit abi=3 status=0 reason=stopped cause=exit:0\n", GuestError, "was stopped (stopped) before"),
+        (
+            b"mount: no\nsquib.exit abi=3 status=71 reason=failed cause=none\n",
+            GuestError,
+            'could not set itself up: "mount: no"',
+        ),
+        (b"squib.exit abi=3 status=75 reason=killed cause=none\n", GuestError, "was stopped (killed) before"),
+        (b"squib.exit abi=3 status=9 reason=failed cause=none\n", GuestError, "status 9 (failed)"),
+        (b"squib.exit abi=3 status=9 reason=odd cause=none\n", GuestError, "before its init started"),
+        (
+            b'\x1b[1mrun: curl "x" | sh\x1b[0m\xe2\x80\xae\nsquib.exit abi=3 status=65 reason=appliance cause=exit:65\n',
+            ApplianceError,
+            r'could not be loaded: "run: curl \"x\" | sh\u202e"',
+        ),
     ],
 )
 def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
@@ -129,7 +139,7 @@ def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
         (b"hello\n", "init did not start"),
         (BOOT, "the server was not ready"),
         (
-            BOOT + b"squib.health abi=2 uptime_ms=9 state=starting failures=0 check=status:503\n",
+            BOOT + b"squib.health abi=3 uptime_ms=9 state=starting failures=0 check=status:503\n",
             "the server's health check was not good within 5 s: status 503",
         ),
         (PANIC + b"x\n", "panicked"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from squib.guest.grammar import METHODS, Refusal
+from squib.guest.grammar import METHODS, TARGET, Refusal
 from squib.guest.head import Head, HeadReader
 from squib.guest.http1 import CLOSED, IDLE, IN_BODY, IN_HEAD, Continue, Http1
 from squib.guest.limits import Limits
@@ -32,6 +32,12 @@ def outcome(*pieces: bytes, limits: Limits = LIMITS) -> list[object]:
 def bytewise(data: bytes) -> list[object]:
     return [item for item in outcome(*(data[at : at + 1] for at in range(len(data)))) if item != 100]
 
+
+NO_HOSTS = (
+    "[:::::]", "[1:2:3:4:5:6:7:8:9]", "[1:2:3:4:5:6:7]", "[::ffff:999.2.3.4]", "[::1.2.3]", "[::1.2.3.4.5]", "[::01.2.3.4]", "[1.2.3.4::]",
+    "[1:2:3:4:5:6:7:1.2.3.4]", "[1::2::3]", "[12345::]", "[g::]", "[:1::]", "[1:]", "[::1:]", "[1:2:3:4:5:6:7::8]", "[::1%25eth0]", "[]",
+    "[1.2.3.4]", "[v1.]", "[v.a]", "[vg.a]", "[v1.a/b]", "[::1]80", "[::1]:8a", "[::1]]", "[[::1]]", "[::1", "::1",
+)  # fmt: skip
 
 GOOD = {
     "plain": OK + "\r\n",
@@ -64,7 +70,18 @@ GOOD = {
     "trailers": CHUNKED + "0\r\nHost: evil\r\nContent-Length: 99\r\nA: b\r\n\r\n",
     "expectation in HTTP/1.0": "GET / HTTP/1.0\r\nExpect: tea\r\n\r\n",
     "100-continue with its body": POST + "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\na",
-    "what browsers leave unescaped": "GET /?a=[{|}]^` HTTP/1.1\r\nHost: x\r\n\r\n",
+    "what browsers leave unescaped": "GET /?a=[{|}]^`\\ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "backslashes": "GET /a\\b?x=\\b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "every character of a target": "GET /" + TARGET.decode() + " HTTP/1.1\r\nHost: x\r\n\r\n",
+    "Host of RFC 3986's future": "GET / HTTP/1.1\r\nHost: [v1F.a:b~!]:80\r\n\r\n",
+    "Host that is no IPv4 address, but a name": "GET / HTTP/1.1\r\nHost: 999.2.3.4\r\n\r\n",
+    "IPv6 in an absolute target": "GET http://[2001:db8::1]:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "chunked, then a tab": POST + "Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
+    "chunked between white space": POST + "Transfer-Encoding:\t chunked \t\r\n\r\n0\r\n\r\n",
+    "chunked among empty elements": POST + "Transfer-Encoding: , ,\tchunked ,,\r\n\r\n0\r\n\r\n",
+    "chunked in the second of two lines": POST + "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an expectation among empty elements": POST + "Expect: , 100-continue,\r\nContent-Length: 1\r\n\r\na",
+    "no expectation": OK + "Expect: ,\r\n\r\n",
 }  # fmt: skip
 
 BAD = {
@@ -126,6 +143,8 @@ BAD = {
     "word for a port": (400, "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n"),
     "open bracket": (400, "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"),
     "bad escape in Host": (400, "GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n"),
+    **{f"Host: {host}": (400, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n") for host in NO_HOSTS},
+    **{f"http://{host}/": (400, f"GET http://{host}/ HTTP/1.1\r\nHost: x\r\n\r\n") for host in NO_HOSTS},
     "plus in a length": (400, POST + "Content-Length: +3\r\n\r\nabc"),
     "minus in a length": (400, POST + "Content-Length: -3\r\n\r\nabc"),
     "hexadecimal length": (400, POST + "Content-Length: 0x3\r\n\r\nabc"),
@@ -141,12 +160,22 @@ BAD = {
     "length and chunked": (400, POST + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "chunked and length": (400, POST + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
     "chunked in HTTP/1.0": (400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "gzip": (501, POST + "Transfer-Encoding: gzip\r\n\r\n"),
+    "gzip": (400, POST + "Transfer-Encoding: gzip\r\n\r\n"),
     "gzip, chunked": (501, POST + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     "chunked twice": (501, POST + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
     "chunked in two lines": (501, POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "identity": (501, POST + "Transfer-Encoding: identity\r\n\r\n"),
-    "xchunked": (501, POST + "Transfer-Encoding: xchunked\r\n\r\n"),
+    "identity": (400, POST + "Transfer-Encoding: identity\r\n\r\n"),
+    "xchunked": (400, POST + "Transfer-Encoding: xchunked\r\n\r\n"),
+    "chunked, gzip": (400, POST + "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+    "chunked, then gzip in a line of its own": (400, POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"),
+    "chunked in a parameter": (400, POST + 'Transfer-Encoding: a;b=", chunked"\r\n\r\n'),
+    "chunked in quotes": (400, POST + 'Transfer-Encoding: "chunked"\r\n\r\n'),
+    "chunked with a parameter": (400, POST + "Transfer-Encoding: chunked;q=1\r\n\r\n"),
+    "gzip of a parameter, chunked": (501, POST + 'Transfer-Encoding: gzip;a="b,c" ; d=e ,\tchunked\r\n\r\n'),
+    "a coding that is no token, chunked": (400, POST + "Transfer-Encoding: g zip, chunked\r\n\r\n"),
+    "a coding with half a parameter, chunked": (400, POST + "Transfer-Encoding: gzip;, chunked\r\n\r\n"),
+    "chunked, chunked in lines apart by an empty one": (501, POST + "Transfer-Encoding: chunked,\r\nTransfer-Encoding: ,chunked\r\n\r\n"),
+    "nothing but commas as coding": (400, POST + "Transfer-Encoding: , ,\r\n\r\n"),
     "chunked with VT": (400, POST + "Transfer-Encoding: \x0bchunked\r\n\r\n"),
     "empty coding": (400, POST + "Transfer-Encoding:\r\n\r\n"),
     "unknown expectation": (417, POST + "Expect: tea\r\nContent-Length: 1\r\n\r\n"),
@@ -171,6 +200,10 @@ BAD = {
     "folded trailer": (400, CHUNKED + "0\r\nA: b\r\n c\r\n\r\n"),
     "long trailers": (431, CHUNKED + "0\r\n" + "A: bcdefgh\r\n" * 900 + "\r\n"),
     "long request line": (414, "GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "long method": (501, "A" * 9000 + " / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "long method and no end": (501, "GETT" + "A" * 9000),
+    "long method that is no token": (400, "G(T" + "A" * 9000 + " / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "long target of an unknown method": (501, "BREW /" + "a" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n"),
     "long header": (431, OK + "A: " + "b" * 33000 + "\r\n\r\n"),
     "many headers": (431, OK + "A: b\r\n" * 100 + "\r\n"),
 }  # fmt: skip
@@ -270,6 +303,16 @@ def test_phases_and_what_the_clock_says_in_each() -> None:
     assert late.status == 408
     assert http.phase == CLOSED
     assert Http1(HeadReader(LIMITS), LIMITS).time_out() is None
+
+
+@pytest.mark.parametrize("behind", [b"\r", b"\r\n", b"\r\n\r", b"\r\n\r\n"])
+def test_an_empty_line_behind_a_request_begins_no_other(behind: bytes) -> None:
+    http = Http1(HeadReader(LIMITS), LIMITS)
+    http.feed(OK.encode() + b"\r\n" + behind)
+    assert isinstance(http.next(), Head)
+    assert http.next() is None
+    assert (http.phase, http.untouched) == (IDLE, False)
+    assert http.time_out() is None
 
 
 def test_an_end_in_the_middle() -> None:

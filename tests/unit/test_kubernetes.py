@@ -132,7 +132,49 @@ def test_mistakes(wishes: dict[str, Any], said: str) -> None:
     assert said in f"{caught.value} {caught.value.hint}"
 
 
-@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=30).filter(str.isprintable))
-def test_any_value_comes_back_as_it_was(text: str) -> None:
+def expanded(text: str, known: dict[str, str]) -> str:
+    """What the kubelet makes of a value or an argument: k8s.io/kubernetes/third_party/forked/golang/expansion, Expand."""
+    made, at = "", 0
+    while at < len(text):
+        if text[at] != "$" or at + 1 == len(text):
+            made, at = made + text[at], at + 1
+        elif text[at + 1] == "$":
+            made, at = made + "$", at + 2
+        elif text[at + 1] == "(" and (end := text.find(")", at)) > 0:
+            name = text[at + 2 : end]
+            made, at = made + known.get(name, f"$({name})"), end + 1
+        else:
+            made, at = made + text[at], at + 1
+    return made
+
+
+def received(container: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of the server, in a cluster that sets what a node and its services do."""
+    known = {"NAME": "pod", "KUBERNETES_SERVICE_HOST": "10.0.0.1", "": "nothing"}
+    for one in container["env"]:
+        known[one["name"]] = expanded(one["value"], known)
+    return [expanded(one, known) for one in container["args"]], known
+
+
+@pytest.mark.parametrize(
+    ("text", "made"), [("$$(A)", "$(A)"), ("$(A)", "x"), ("$(B) $ $", "$(B) $ $"), ("$(A", "$(A"), ("$A", "$A")]
+)
+def test_the_model_of_the_kubelet(text: str, made: str) -> None:
+    assert expanded(text, {"A": "x"}) == made
+
+
+def test_dollars_reach_the_server() -> None:
+    said = "pa$$word $(NAME) $(SQUIB_MAX_ITEMS) $"
+    (container,) = pod(values=(("greeting", said), ("max-items", "7"), ("logs", "$(NAME):debug")))["containers"]
+    arguments, environment = received(container)
+    assert environment["SQUIB_GREETING"] == said
+    assert arguments[-1] == "--logs=$(NAME):debug"
+
+
+@given(
+    st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=30).filter(str.isprintable)
+    | st.lists(st.sampled_from(["$", "$$", "(", ")", "NAME", "$(NAME)", "a", " "]), max_size=9).map("".join)
+)
+def test_any_value_reaches_the_server_as_it_was(text: str) -> None:
     (container,) = pod(values=(("greeting", text),))["containers"]
-    assert container["env"] == [{"name": "SQUIB_GREETING", "value": text}]
+    assert received(container)[1]["SQUIB_GREETING"] == text

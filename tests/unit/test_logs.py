@@ -16,7 +16,7 @@ AT = 1795489200.0  # 2026-11-24 03:00:00 UTC
 CONSOLE = b"".join(
     (
         b"[    0.1] Linux version 6.1\r\n",
-        b"squib.boot abi=2 uptime_ms=3\r\n",
+        b"squib.boot abi=3 uptime_ms=3\r\n",
         STAMPED % 1,
         b"[    9.1] oom-killer\r\n",
         STAMPED % 2,

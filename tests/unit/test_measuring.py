@@ -66,7 +66,7 @@ def test_without_a_port_there_is_nothing_to_ask() -> None:
     [
         ((b"[ 9.1] Out of memory: Killed process 27 (init)\n",), "out of memory"),
         ((b"[ 9.1] Out of mem", b"ory: Killed", b" process 27\n"), "out of memory"),
-        ((b"squib.restart abi=2 attempt=1 delay_ms=100 cause=signal:9\n",), "started again"),
+        ((b"squib.restart abi=3 attempt=1 delay_ms=100 cause=signal:9\n",), "started again"),
     ],
 )
 def test_what_a_console_may_not_say(pieces: tuple[bytes, ...], said: str) -> None:
@@ -78,4 +78,4 @@ def test_what_a_console_may_not_say(pieces: tuple[bytes, ...], said: str) -> Non
 
 def test_other_lines_are_no_matter() -> None:
     watcher = measuring._Watcher()
-    watcher.output(b"squib.ready abi=2 uptime_ms=900 listen=tcp:0.0.0.0:80\nOut of memory\nINF [http] responding to 3\n")
+    watcher.output(b"squib.ready abi=3 uptime_ms=900 listen=tcp:0.0.0.0:80\nOut of memory\nINF [http] responding to 3\n")

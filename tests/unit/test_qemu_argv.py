@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,9 @@ import pytest
 from squib.errors import UsageError
 from squib.formats.kernel_cmdline import MAX_COMMAND_LINE
 from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork
+from squib.model.namespace_network import NamespaceNetwork, WayOut, WayOutProgram
+from squib.net.addresses import slot
+from squib.vmm.plan import with_namespace
 from squib.vmm.qemu.argv import argv, kernel_command_line
 from support import golden
 
@@ -20,6 +23,12 @@ NETWORK = UserNetwork(
     IPv4Address("10.0.2.2"),
     "52:54:00:73:71:62",
     (PortForward(IPv4Address("127.0.0.1"), 8080, 80), PortForward(IPv4Address("0.0.0.0"), 9090, 8080)),
+)
+NAMESPACE = NamespaceNetwork(
+    slot(IPv4Network("10.83.0.0/16"), 0),
+    IPv4Network("10.83.255.0/24"),
+    WayOutProgram(WayOut.PASTA, Path("/usr/bin/pasta")),
+    outbound=True,
 )
 MACHINE = MachineConfig(
     name="clock-1",
@@ -36,7 +45,7 @@ MACHINE = MachineConfig(
 @pytest.mark.parametrize("accel", list(Accel))
 @pytest.mark.parametrize("outbound", [False, True])
 def test_golden(accel: Accel, outbound: bool, update_golden: bool) -> None:
-    machine = replace(MACHINE, interfaces=(replace(NETWORK, outbound=outbound),))
+    machine = with_namespace(MACHINE, NAMESPACE, (IPv4Address("10.83.255.3"),)) if outbound else MACHINE
     lines = argv(machine, accel, program=QEMU, qmp_fd=7)
     text = "".join(f"{' ' if not part.startswith('-') else ''}{part}\n" for part in lines)
     golden(f"qemu-argv-{accel}{'-outbound' if outbound else ''}.txt", text, update=update_golden)

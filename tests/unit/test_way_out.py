@@ -28,7 +28,11 @@ def network(kind: WayOut, published: tuple[PortForward, ...] = PUBLISHED, *, out
 
 
 def test_command_lines(update_golden: bool) -> None:
-    lines = [shlex.join(way_out.argv(network(kind, published), 4711, 9)) for kind in WayOut for published in (PUBLISHED, ())]
+    lines = [
+        shlex.join(way_out.argv(network(kind, published), 4711, 9, uid=uid))
+        for kind in WayOut
+        for published, uid in ((PUBLISHED, 1000), ((), 1000), (PUBLISHED, 0))
+    ]
     golden("way-out-argv.txt", "".join(f"{line}\n" for line in lines), update=update_golden)
 
 

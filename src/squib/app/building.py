@@ -6,7 +6,6 @@ The builder is imported where something is built: a run from a folder needs none
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import time
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squib.build.kernels import KernelSource
-from squib.build.opening import open_artifact
+from squib.build.opening import copy_artifact, described, open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
 from squib.host.files import alone_in, publish, staging, storage_errors
+from squib.host.ownership import is_anothers
+from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
 from squib.model.progress import Progress
@@ -57,15 +58,32 @@ class Building:
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
-        if selector is not None and _is_artifact(working_folder / selector):
-            return open_artifact(working_folder / selector)
-        return self._cached(find_appliance(selector, working_folder), report)
+        if selector is None or not _is_artifact(working_folder / selector):
+            return self._built(find_appliance(selector, working_folder), report)
+        with Folder(working_folder / selector) as place:
+            if is_anothers(place.fileno(), place.path):
+                return self._copied(place, report)
+        return open_artifact(working_folder / selector)
 
-    def _cached(self, appliance: Appliance, report: Progress) -> Artifact:
+    def _built(self, appliance: Appliance, report: Progress) -> Artifact:
+        from squib.build.artifact import write_artifact
+
+        plan = self.plan(appliance, report)
+        return self._kept(lambda out: write_artifact(plan, out, report, share_kernel=True))
+
+    def _copied(self, place: Folder, report: Progress) -> Artifact:
+        """Of another user's artifact only what lies in a folder of one's own can be believed: its owner may write the rest."""
+        known = described(place)
+        found = _whole(self._final(known))
+        if found is not None:
+            return self._used(found)
+        report(f"copying {place.path}, which belongs to another user", None)
+        return self._kept(lambda out: copy_artifact(place, out))
+
+    def _kept(self, make: Callable[[Path], Artifact]) -> Artifact:
+        """What `make` makes in a folder: in the cache from here on, unless it is there already."""
         with staging(self.cache) as folder:
-            self.build(appliance, folder / "artifact", report)
-            digest = hashlib.sha256((folder / "artifact" / MANIFEST).read_bytes()).hexdigest()[:16]
-            final = self.cache / f"{appliance.name}-{digest}"
+            final = self._final(make(folder / "artifact"))
             with alone_in(self.cache):  # what another one has just put there must not be taken for a damaged one
                 found = _whole(final)
                 if found is None:
@@ -73,10 +91,17 @@ class Building:
                         shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
                     publish(folder / "artifact", final)
                     found = open_artifact(final)
-        with storage_errors(final):
-            os.utime(final)
+        self._used(found)
         self._prune()
         return found
+
+    def _final(self, artifact: Artifact) -> Path:
+        return self.cache / f"{artifact.manifest.appliance.name}-{artifact.digest[:16]}"
+
+    def _used(self, artifact: Artifact) -> Artifact:
+        with storage_errors(artifact.folder):
+            os.utime(artifact.folder)
+        return artifact
 
     def _prune(self) -> None:
         """Removes what no run asked for in a week, and what no machine would need for a restart."""

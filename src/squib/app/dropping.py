@@ -33,7 +33,7 @@ from squib.wire.firecracker.resources import FullVmConfiguration
 __all__ = ["Dropping"]
 
 _RUN_SH = f"""#!/bin/sh
-cd "$(dirname "$0")" || exit
+CDPATH= cd -- "$(dirname -- "$0")" || exit
 exec ./{FIRECRACKER} --no-api --config-file {VM} "$@"
 """
 

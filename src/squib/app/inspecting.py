@@ -5,17 +5,20 @@ A machine may end or be removed while it is looked at; then what cannot be seen 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from squib.build.opening import read_manifest
 from squib.errors import ApplianceError, SquibError
 from squib.formats.console_lines import find
 from squib.host.process import ProcessIdentity, alive, owner
 from squib.host.process_usage import ProcessUsage, age_s, usage
 from squib.host.rotation import tail
-from squib.model.image import MANIFEST, FileRecord
+from squib.host.untrusted import Folder
+from squib.model.image import FileRecord
 from squib.model.machine import VmState
 from squib.model.run import RunSpec
 from squib.store import Machine
@@ -153,10 +156,9 @@ def _image(machine: Machine) -> Image:
     state = ImageState.GONE
     files: tuple[FileRecord, ...] = ()
     if machine.artifact is not None:
-        try:
-            data = (machine.artifact / MANIFEST).read_bytes()
-        except OSError:
-            data = b""
+        data = b""
+        with contextlib.suppress(SquibError), Folder(machine.artifact) as place:
+            data = read_manifest(place)
         if data:
             state = ImageState.CHANGED
         if hashlib.sha256(data).hexdigest() == machine.manifest_digest:

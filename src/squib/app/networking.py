@@ -35,21 +35,35 @@ def resolve(spec: RunSpec, wish: str) -> RunSpec:
     """`spec` with what `--network` (auto, host, user, none) comes to here. Raises UsageError where it contradicts `spec`.
 
     For Firecracker without a tap `auto` is `host` for root, on a host that is set up, and `user` for others, where that can be.
+    For QEMU it is `user` where the guest may go out: QEMU's own network can keep everything from it, or nothing.
     """
-    root = os.geteuid() == 0
+    firecracker = spec.vmm is VmmKind.FIRECRACKER and spec.tap is None
+    _refuse(spec, wish, firecracker=firecracker)
     if wish in {"host", "user"}:
-        if spec.tap is not None or spec.vmm is not VmmKind.FIRECRACKER:
-            raise UsageError(
-                f"--network {wish} is for Firecracker without --tap", hint="add --vmm firecracker; or leave --network out"
-            )
-        if wish == "user" and root:
-            raise UsageError("--network user is for users who are not root", hint=f"--network host, after {_SETUP}")
         return replace(spec, host_network=wish == "host", user_network=wish == "user")
-    if wish != "auto" or spec.vmm is not VmmKind.FIRECRACKER or spec.tap is not None:
+    if wish == "none" or spec.tap is not None:
         return spec
-    if root:
-        return replace(spec, host_network=_is_set_up())
-    return replace(spec, user_network=not user_networks.missing())
+    if not firecracker:
+        return replace(spec, user_network=spec.outbound)
+    if os.geteuid() == 0:
+        return replace(spec, host_network=spec.outbound or _is_set_up())
+    return replace(spec, user_network=spec.outbound or not user_networks.missing())
+
+
+def _refuse(spec: RunSpec, wish: str, *, firecracker: bool) -> None:
+    """Raises UsageError where `wish` contradicts `spec`."""
+    if spec.outbound and spec.tap is not None:
+        raise UsageError("--outbound and --tap: what a guest reaches by a tap, the rules of that tap say", hint="leave one out")
+    if spec.outbound and wish == "none":
+        raise UsageError("--outbound and --network none contradict each other", hint="leave one out")
+    if wish == "host" and not firecracker:
+        raise UsageError(
+            "--network host is for Firecracker without --tap", hint="add --vmm firecracker; or leave --network out"
+        )
+    if wish == "user" and spec.tap is not None:
+        raise UsageError("--network user and --tap contradict each other", hint="leave one out")
+    if wish == "user" and firecracker and os.geteuid() == 0:
+        raise UsageError("--network user is for users who are not root, in Firecracker", hint=f"--network host, after {_SETUP}")
 
 
 @dataclass(frozen=True, slots=True)

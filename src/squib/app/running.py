@@ -21,17 +21,20 @@ from squib.app.events import RunEvents
 from squib.errors import ApplianceError, GuestError, MissingError, SquibError, TakenError
 from squib.formats.console_lines import Ready
 from squib.host.files import storage_errors
+from squib.host.untrusted import read_file
 from squib.model.image import MANIFEST, ROOTFS, VMLINUX, Artifact
 from squib.model.machine import Accel, EndedBy, MachineConfig, VmmChoice
 from squib.model.run import Publish, RunSpec
 from squib.store import Machine, Reservation, Store
 from squib.vmm.base import OnOutput, Vm, VmEnd, Vmm
 from squib.vmm.diagnosis import suspect_memory
+from squib.vmm.handover import held_by_us
 from squib.vmm.plan import ample_mem_size_mib, endpoints, machine_config, publications, with_lease
 from squib.vmm.process_vm import last_words
 from squib.vmm.reconcile import Cleaned
 from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir
 from squib.wire import run_spec
+from squib.wire.manifest import MAX_BYTES
 
 __all__ = ["Running", "Session", "kernel_digest"]
 
@@ -158,7 +161,7 @@ class Running:
 
     def _prepare(self, artifact: Artifact, spec: RunSpec) -> _Prepared:
         planned = self.plan(artifact, spec)
-        choice = self.choose(spec, artifact.vmlinux, kernel_digest(artifact))
+        choice = self.choose(spec, held_by_us(planned, planned.kernel), kernel_digest(artifact))
         jailed = jailing.wanted(spec, choice.vmm)
         return _Prepared(artifact, spec, planned, choice, self.vmm_for(choice.vmm, choice.accel), jailed)
 
@@ -197,12 +200,12 @@ class Running:
 
     def _with_network(self, machine: Machine, prepared: _Prepared) -> MachineConfig:
         config = with_lease(prepared.config, machine.name, machine.forwards)
-        outbound = prepared.artifact.manifest.appliance.network.outbound
-        if prepared.spec.user_network:
-            return user_networks.attach(config, machine.forwards, outbound=outbound)
-        if not prepared.spec.host_network:
+        spec = prepared.spec
+        if spec.user_network:
+            return user_networks.attach(config, machine.forwards, outbound=spec.outbound)
+        if not spec.host_network:
             return config
-        return self.belongings.networks.attach(machine, config, outbound=outbound)
+        return self.belongings.networks.attach(machine, config, outbound=spec.outbound)
 
     def _with_jail(self, machine: Machine, prepared: _Prepared, config: MachineConfig) -> MachineConfig:
         return self.belongings.jails.assign(machine, config) if prepared.jailed else config
@@ -266,9 +269,7 @@ def _why(error: BaseException) -> str:
 
 
 def _manifest_digest(artifact: Artifact) -> str:
-    path = artifact.folder / MANIFEST
-    with storage_errors(path):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return artifact.digest or hashlib.sha256(read_file(artifact.folder / MANIFEST, max_bytes=MAX_BYTES)).hexdigest()
 
 
 def _reservation(prepared: _Prepared) -> Reservation:

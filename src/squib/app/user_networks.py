@@ -1,6 +1,6 @@
-"""The networks of a plain user's Firecracker machines: in namespaces of their own, with nothing leased and nothing of root's.
+"""Networks of machines in namespaces of their own, with nothing leased and nothing of root's.
 
-Here it is decided what such a namespace looks like, from what the host is; the process that becomes Firecracker makes it.
+Here it is decided what such a namespace looks like, from what the host is; the process that becomes the VMM makes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from squib.net.addresses import choose_pool, slot
 from squib.net.host_plan import uplink_of
 from squib.vmm.plan import with_namespace
 
-__all__ = ["PACKAGE", "attach", "closed_networks", "missing", "name_servers"]
+__all__ = ["PACKAGE", "attach", "closed_networks", "look_ahead", "missing", "name_servers"]
 
 PACKAGE = "passt"
 _TUN = Path("/dev/net/tun")
@@ -32,6 +32,11 @@ def missing() -> str:
         return user_namespace.refusal()
     except SquibError as error:
         return str(error)
+
+
+def look_ahead() -> None:
+    """Raises UnavailableError or PermissionDeniedError where a program or a device that `attach` needs is not there."""
+    _programs()
 
 
 def attach(config: MachineConfig, forwards: tuple[PortForward, ...], *, outbound: bool) -> MachineConfig:
@@ -97,6 +102,6 @@ def _programs() -> WayOutProgram:
         except UnavailableError:
             continue
     raise UnavailableError(
-        "neither pasta nor slirp4netns is installed, and a machine needs one of them to have a network without root",
-        hint=f"sudo apt-get install {PACKAGE}; or --network none",
+        "neither pasta nor slirp4netns is installed, and a machine needs one of them to have a network in a namespace",
+        hint=f"sudo apt-get install {PACKAGE}; or do without: --no-outbound, for Firecracker --network none",
     )

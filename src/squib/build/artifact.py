@@ -1,14 +1,15 @@
 """The files of an appliance: planned, written into a folder together, and opened again.
 
-The rule: nothing appears in the folder before all are ready beside it on the same file-system; the manifest is renamed in
-last, so it never speaks of files that are not there yet. Other things in the folder are left alone; but for the
-initrd of an earlier build, where this one needs none.
+The rule: nothing appears in the folder before all are ready beside it on the same file-system, and then they appear together
+(host.publication), so that the folder holds one whole artifact at every moment. Other things in it are left alone; but for
+the initrd of an earlier build, where this one needs none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sys
@@ -22,7 +23,8 @@ from squib.build.include import tell_left_out
 from squib.build.kernels import Kernel
 from squib.build.opening import open_artifact, record
 from squib.formats import cpio
-from squib.host.files import cache_home, publish, staging, storage_errors
+from squib.host.files import cache_home, staging, storage_errors
+from squib.host.publication import publish_together
 from squib.model.appliance import Appliance
 from squib.model.image import INITRD, MANIFEST, ROOTFS, VMLINUX, Artifact, FileRecord, InputRecord, Manifest
 from squib.model.progress import Progress
@@ -66,40 +68,55 @@ def plan_artifact(appliance: Appliance, kernel: Kernel, report: Progress) -> Bui
     return BuildPlan(appliance, kernel, root.tree, early, tuple(inputs), root.closed)
 
 
-def write_artifact(plan: BuildPlan, out: Path, report: Progress) -> Artifact:
-    """Writes the files into `out`, which is made. Raises SquibError, and then `out` is as it was."""
+def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel: bool = False) -> Artifact:
+    """Writes the files into `out`, which is made. Raises SquibError, and then `out` is as it was.
+
+    `share_kernel`: the kernel is the cache's own file by one name more, for an `out` that is in the cache too.
+    """
     programs = ext4.find_programs()
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_made, _missing_folders(out))
-        with staging(out) as folder:
+        with staging(out) as staged:
+            folder = staged / "artifact"
+            with storage_errors(folder):
+                folder.mkdir()
             report("writing rootfs.ext4", None)
             ext4.write(plan.rootfs, folder / ROOTFS, programs)
             report("writing the kernel and what it starts with", None)
-            files = (*_write_boot_files(plan, folder, out), record(folder / ROOTFS))
+            files = (*_write_boot_files(plan, folder, out, share_kernel=share_kernel), record(folder / ROOTFS))
             files = tuple(sorted(files, key=lambda file: file.name))
             inputs = tuple(sorted((*plan.inputs, *programs.inputs), key=lambda record: (record.name, record.sha256)))
-            description = Manifest(__version__, guest_spec.ABI, plan.appliance, plan.kernel.record, files, inputs)
-            names = (*(file.name for file in files), MANIFEST)
+            text = manifest.encode(Manifest(__version__, guest_spec.ABI, plan.appliance, plan.kernel.record, files, inputs))
+            description = manifest.decode(text, out)  # what could not be opened again takes no good one's place
             with storage_errors(out):
-                (folder / MANIFEST).write_bytes(manifest.encode(description))
-                for name in names:
-                    (folder / name).chmod(_CLOSED_MODE if plan.closed and name == ROOTFS else _FILE_MODE)
-                if INITRD not in names:
+                (folder / MANIFEST).write_bytes(text)
+                for path in folder.iterdir():
+                    path.chmod(_CLOSED_MODE if plan.closed and path.name == ROOTFS else _FILE_MODE)
+            publish_together(folder, out, last=MANIFEST)
+            if plan.initrd is None:
+                with storage_errors(out):
                     (out / INITRD).unlink(missing_ok=True)
-            for name in names:
-                publish(folder / name, out / name)
         undo.pop_all()
-    return open_artifact(out)
+    return Artifact(out, description, hashlib.sha256(text).hexdigest())
 
 
-def _write_boot_files(plan: BuildPlan, folder: Path, out: Path) -> tuple[FileRecord, ...]:
+def _write_boot_files(plan: BuildPlan, folder: Path, out: Path, *, share_kernel: bool) -> tuple[FileRecord, ...]:
     with storage_errors(out):
-        _copy(plan.kernel.vmlinux, folder / VMLINUX)
+        if not (share_kernel and _linked(plan.kernel.vmlinux, folder / VMLINUX)):
+            _copy(plan.kernel.vmlinux, folder / VMLINUX)
         kernel = replace(plan.kernel.file, name=VMLINUX)
         if plan.initrd is None:
             return (kernel,)
         (folder / INITRD).write_bytes(cpio.pack(plan.initrd))
         return (record(folder / INITRD), kernel)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without links, or another one
+        return False
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -51,4 +51,4 @@ class Cache:
         """Keeps `value`. A cache that cannot be written makes the next build slower, not this one fail."""
         content = marshal.dumps(value, _FORMAT)
         with contextlib.suppress(SquibError):
-            write_atomic(self.folder / name, hashlib.sha256(name.encode() + content).digest() + content)
+            write_atomic(self.folder / name, hashlib.sha256(name.encode() + content).digest() + content, 0o600)

@@ -79,7 +79,7 @@ def store(
     )
     for digest, content in [(record.vmlinux, taken.vmlinux), *((sha256_hex(module.data), module.data) for module in modules)]:
         write_atomic(_path(digest), content)
-    write_atomic(folder() / f"{key}.json", msgspec.json.encode(record))
+    write_atomic(folder() / f"{key}.json", msgspec.json.encode(record), 0o600)
     file = FileRecord(VMLINUX, len(taken.vmlinux), record.vmlinux)
     held = tuple((module.name, module.data) for module in modules)
     return Kernel(_path(record.vmlinux), file, record.kernel, held, inputs, needs_initrd)

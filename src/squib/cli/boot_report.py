@@ -18,6 +18,7 @@ from squib.cli.boot_options import (
 )
 from squib.cli.completing import KeyedCommand
 from squib.cli.json_output import print_json
+from squib.cli.outbound import outbound_option
 from squib.cli.table import print_table
 from squib.cli.trial_boots import one_boot_timeout_option, trial_boots
 from squib.cli.whole import Whole
@@ -38,6 +39,7 @@ OVER_BUDGET = 1
 @accel_option
 @click.option("--memory", metavar="SIZE", help="The guest's memory, as in 128M or 1G.")
 @vcpus_option
+@outbound_option
 @one_boot_timeout_option
 @kernel_option
 @modules_option
@@ -45,8 +47,8 @@ OVER_BUDGET = 1
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but budgets that are not kept, and errors.")
 def boot_report(
-    arguments: tuple[str, ...], rounds: int, accel: str, memory: str | None, vcpus: int | None, timeout: float,
-    kernel: str | None, modules: Path | None, svg: Path | None, as_json: bool, quiet: bool,
+    arguments: tuple[str, ...], rounds: int, accel: str, memory: str | None, vcpus: int | None, outbound: bool | None,
+    timeout: float, kernel: str | None, modules: Path | None, svg: Path | None, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Boot an appliance, and show where the time goes.
 
@@ -57,7 +59,15 @@ def boot_report(
     budget is not kept.
     """
     with trial_boots(
-        arguments, accel=accel, memory=memory, vcpus=vcpus, timeout=timeout, kernel=kernel, modules=modules, quiet=quiet
+        arguments,
+        accel=accel,
+        memory=memory,
+        vcpus=vcpus,
+        timeout=timeout,
+        outbound=outbound,
+        kernel=kernel,
+        modules=modules,
+        quiet=quiet,
     ) as trial:
         artifact = trial.artifact
         watched = watch_boots(trial.running, artifact, trial.spec, rounds=rounds, report=trial.report)

@@ -123,6 +123,8 @@ def _spec(seen: Inspection) -> Lines:
         yield "publish", "each port of the appliance, on a free port"
     for one in spec.publish or ():
         yield "publish", f"{endpoint(one.host_address, one.host_port)}:{one.guest_port}"
+    if spec.tap is None:
+        yield "outbound", "allowed" if spec.outbound else "not allowed"
 
 
 def _usage(seen: Inspection) -> Lines:

@@ -126,6 +126,7 @@ def _spec_json(spec: RunSpec) -> dict[str, object]:
         "tap": None if spec.tap is None else "/".join(spec.tap),
         "host_network": spec.host_network,
         "user_network": spec.user_network,
+        "outbound": spec.outbound,
         "no_jailer": spec.no_jailer,
         "ip": None if spec.guest_ip is None else spec.guest_ip.parameter("").removeprefix("ip="),
         "accel": None if spec.accel is None else spec.accel.value,

@@ -16,6 +16,7 @@ from squib.cli.boot_options import (
 )
 from squib.cli.completing import KeyedCommand
 from squib.cli.json_output import print_json
+from squib.cli.outbound import outbound_option
 from squib.cli.table import print_table
 from squib.cli.trial_boots import one_boot_timeout_option, trial_boots
 from squib.errors import GuestError
@@ -35,14 +36,15 @@ def measure() -> None:
 @accel_option
 @click.option("--memory", metavar="SIZE", help="What to start from. Default: what the appliance asks for.")
 @vcpus_option
+@outbound_option
 @one_boot_timeout_option
 @kernel_option
 @modules_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def memory(
-    arguments: tuple[str, ...], accel: str, memory: str | None, vcpus: int | None, timeout: float,
-    kernel: str | None, modules: Path | None, as_json: bool, quiet: bool,
+    arguments: tuple[str, ...], accel: str, memory: str | None, vcpus: int | None, outbound: bool | None,
+    timeout: float, kernel: str | None, modules: Path | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Find the least memory in which an appliance boots and answers a load.
 
@@ -51,7 +53,15 @@ def memory(
     as well. Nothing is left running, whenever it is interrupted.
     """
     with trial_boots(
-        arguments, accel=accel, memory=memory, vcpus=vcpus, timeout=timeout, kernel=kernel, modules=modules, quiet=quiet
+        arguments,
+        accel=accel,
+        memory=memory,
+        vcpus=vcpus,
+        timeout=timeout,
+        outbound=outbound,
+        kernel=kernel,
+        modules=modules,
+        quiet=quiet,
     ) as trial:
         artifact = trial.artifact
         measured = measure_memory(trial.running, artifact, trial.spec, trial.report)

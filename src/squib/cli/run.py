@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from squib.cli.json_output import machine_json, print_json
 from squib.cli.key_arguments import own_options, split_arguments
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, interrupts_told, say
+from squib.cli.outbound import may_go_out, outbound_option, tell_outbound
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
@@ -28,7 +30,7 @@ from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
 from squib.vmm.plan import served, unserved
-from squib.wiring import house
+from squib.wiring import House, house
 
 __all__ = ["run"]
 
@@ -73,6 +75,7 @@ _PUBLISH_HELP = (
     help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
     "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
 )
+@outbound_option
 @click.option(
     "--no-jailer",
     is_flag=True,
@@ -97,7 +100,7 @@ _PUBLISH_HELP = (
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the console and errors.")
 def run(
     arguments: tuple[str, ...], vmm: str, accel: str, memory: str | None, vcpus: int | None, publish: tuple[str, ...],
-    tap: str | None, ip: str | None, network: str, no_jailer: bool,
+    tap: str | None, ip: str | None, network: str, outbound: bool | None, no_jailer: bool,
     name: str | None, detach: bool, timeout: float, kernel: str | None, modules: Path | None, show: str | None,
     as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
@@ -123,9 +126,10 @@ def run(
         tap=None if tap is None else parse_tap(tap),
         guest_ip=None if ip is None else parse_guest_ip(ip),
         no_jailer=no_jailer,
+        outbound=bool(outbound),
     )
     squib = house(kernel=kernel, modules=modules)
-    spec = squib.with_network(spec, network)
+    wished, spec = spec, squib.with_network(spec, network)
     if show is None:
         squib.look_ahead(spec)
     with progress(quiet=quiet) as report:
@@ -134,6 +138,7 @@ def run(
         if show is not None:
             print(squib.show(running, artifact, spec, show))
             return 0
+        spec = _with_consent(squib, artifact.manifest.appliance, wished, spec, network, said=outbound, quiet=quiet)
         running.clean()
         if not quiet:
             _warn_of_ports(artifact.manifest.appliance, spec)
@@ -149,6 +154,20 @@ def run(
             if not quiet:
                 say("Ctrl-C stops it")
             return _exit_status(_watch(session, narrator))
+
+
+def _with_consent(
+    squib: House, appliance: Appliance, wished: RunSpec, spec: RunSpec, network: str, *, said: bool | None, quiet: bool
+) -> RunSpec:
+    """`spec`, or `wished` with a way out, where the user says yes to what the appliance asks for. What he allows is told."""
+    if spec.tap is not None:
+        return spec
+    if may_go_out(appliance, said, ask=True, quiet=quiet) and not spec.outbound:
+        spec = squib.with_network(replace(wished, outbound=True), network)
+        squib.look_ahead(spec)
+    if spec.outbound and not quiet:
+        tell_outbound(appliance)
+    return spec
 
 
 def _warn_of_ports(appliance: Appliance, spec: RunSpec) -> None:

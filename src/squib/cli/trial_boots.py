@@ -12,6 +12,7 @@ import click
 from squib.app.running import Running
 from squib.cli.key_arguments import own_options, split_arguments
 from squib.cli.narrator import interrupts_told
+from squib.cli.outbound import may_go_out
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.model.image import Artifact
@@ -46,7 +47,7 @@ class TrialBoots:
 @contextlib.contextmanager
 def trial_boots(
     arguments: tuple[str, ...], *, accel: str, memory: str | None, vcpus: int | None, timeout: float,
-    kernel: str | None, modules: Path | None, quiet: bool,
+    outbound: bool | None, kernel: str | None, modules: Path | None, quiet: bool,
 ) -> Iterator[TrialBoots]:  # fmt: skip
     """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
     selector, values = split_arguments(arguments, own_options())
@@ -56,10 +57,14 @@ def trial_boots(
         vcpu_count=vcpus,
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
+        outbound=bool(outbound),
     )
     squib = house(kernel=kernel, modules=modules)
+    spec = squib.with_network(spec, "auto")
+    squib.look_ahead(spec)
     with interrupts_told(quiet=quiet), progress(quiet=quiet) as report:
         artifact = squib.artifact(selector, report)
+        may_go_out(artifact.manifest.appliance, outbound, ask=False, quiet=quiet)
         with squib.running() as running:
             running.clean()
             yield TrialBoots(running, artifact, spec, report)

@@ -1,7 +1,8 @@
 """The lines that PID 1 writes on the console for the host (docs/guest-abi.md, "Lines on the console").
 
 A console holds anything: kernel messages, a server's log, half lines, control bytes. So reading never raises; a line that is
-not exactly as the page says (names, order, ranges) is not one of ours.
+not exactly as the page says (names, order, ranges, words) is not one of ours. So what squib says of such a line holds no word
+that a guest chose, but for the addresses of `listen`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from urllib.parse import unquote_to_bytes
 
 __all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Marks", "Ready", "Restart", "find", "parse"]
 
-ABI = 2
+ABI = 3
 
 _NUMBER = r"0|[1-9][0-9]{0,14}"
-_CAUSE = rf"(?:exit|signal):(?:{_NUMBER})|health"
+_BYTE = r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]"
+_CAUSE = rf"(?:exit|signal):(?:{_BYTE})|health"
+_CHECK = r"ok|timeout|refused|closed|not-http|status:[0-9]{3}"
+_REASON = r"stopped|finished|usage|appliance|crashed|failed|killed"
 _TEXT = r"(?:[!-$&-~]|%[0-9A-F]{2})+"  # printable ASCII but space and %, or %XX
 
 _MOMENT = rf"[a-z]{{1,16}}:(?:{_NUMBER})"
@@ -29,14 +33,14 @@ _LINES = {
     ),
     "health": re.compile(
         rf"squib\.health abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"
-        rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_TEXT})"
+        rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_CHECK})"
     ),
     "marks": re.compile(
         rf"squib\.marks abi=(?P<abi>{_NUMBER}) at_us=(?P<at_us>{_MOMENT}(?:,{_MOMENT})*)"
         rf" available_kib=(?P<available_kib>{_NUMBER})"
     ),
     "exit": re.compile(
-        rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_NUMBER}) reason=(?P<reason>{_TEXT})"
+        rf"squib\.exit abi=(?P<abi>{_NUMBER}) status=(?P<status>{_BYTE}) reason=(?P<reason>{_REASON})"
         rf" cause=(?P<cause>{_CAUSE}|none)"
     ),
 }
@@ -112,13 +116,12 @@ def parse(line: str) -> ConsoleLine | None:
         case "restart":
             return Restart(int(match["attempt"]), int(match["delay_ms"]), match["cause"])
         case "health":
-            state, check = match["state"], _decode(match["check"])
-            return Health(int(match["uptime_ms"]), state, int(match["failures"]), check)
+            return Health(int(match["uptime_ms"]), match["state"], int(match["failures"]), match["check"])
         case "marks":
             moments = (moment.partition(":") for moment in match["at_us"].split(","))
             return Marks({name: int(us) for name, _, us in moments}, int(match["available_kib"]))
         case _:
-            return _exit(match)
+            return Exit(int(match["status"]), match["reason"], match["cause"])
 
 
 def find(console: bytes) -> tuple[ConsoleLine, ...]:
@@ -131,11 +134,6 @@ def find(console: bytes) -> tuple[ConsoleLine, ...]:
 def _ready(match: re.Match[str]) -> Ready | None:
     addresses = tuple(_decode(address) for address in match["listen"].split(","))
     return Ready(int(match["uptime_ms"]), addresses) if all(addresses) else None
-
-
-def _exit(match: re.Match[str]) -> Exit | None:
-    status = int(match["status"])
-    return Exit(status, _decode(match["reason"]), match["cause"]) if status <= 255 else None
 
 
 def _decode(value: str) -> str:

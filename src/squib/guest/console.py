@@ -1,17 +1,27 @@
-"""The lines that PID 1 writes on the console for the host (docs/guest-abi.md, "Lines on the console").
+"""The console, which is PID 1's alone: its lines for the host, and between them the server's (docs/guest-abi.md).
 
-A line is one write, so it is never torn by another writer, and it starts at the beginning of a line. A console that is
-closed or broken loses lines, and nothing else: PID 1 must not end for it.
+A line starts at the beginning of a line. Nothing here waits for the console, which may be slow or stand still: what it does not
+take is kept, and written when it does. One that is closed or broken loses lines, and nothing else: PID 1 must not end for it.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import select
+import struct
 import time
 
-ABI = 2
-_TCSBRK = 0x5409  # <asm-generic/ioctls.h>; with a non-zero argument it is tcdrain(3)
+from squib.guest.output import MARK
+
+ABI = 3
+ROOM_BYTES = 16 * 1024
+"""With so much waiting for the console, the server's output is not read."""
+KEEP_BYTES = 256 * 1024
+"""With so much waiting, PID 1's own lines are lost too: the console has stood still for very long."""
+_LOOK_MS = 100
+# <asm-generic/ioctls.h>: bytes that the terminal has not sent yet; with a non-zero argument TCSBRK is tcdrain(3).
+_TIOCOUTQ, _TCSBRK = 0x5411, 0x5409
 
 
 def uptime_ms() -> int:
@@ -29,7 +39,7 @@ def encode(value: str, also: str = "") -> str:
 
 
 def event_line(event: str, *fields: tuple[str, object]) -> str:
-    """`squib.EVENT abi=2 NAME=VALUE…`; values must be encoded where they can hold anything."""
+    """`squib.EVENT abi=3 NAME=VALUE…`; values must be encoded where they can hold anything."""
     return " ".join([f"squib.{event}", f"abi={ABI}", *(f"{name}={value}" for name, value in fields)])
 
 
@@ -67,39 +77,85 @@ def exit_line(status: int, reason: str, cause: str) -> str:
 
 
 class Console:
-    """Where lines go: a descriptor of the console, open for writing."""
+    """Where lines go: the descriptor `fd` of the console, open for writing. PID 1 never waits for it, but in `drain`.
 
-    __slots__ = ("_at_line_start", "_fd", "_shared")
+    It takes PID 1's own lines, up to KEEP_BYTES, whatever became of those before; the server's output only while `has_room`.
+    """
+
+    __slots__ = ("_at_line_start", "_pending", "fd")
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
         self._at_line_start = False
-        self._shared = False
+        self._pending = b""
+        try:
+            os.set_blocking(fd, False)
+        except OSError:
+            return  # closed: every write will say so
 
-    def share(self) -> None:
-        """From now on other processes write to the console too, and may leave half a line."""
-        self._shared = True
+    @property
+    def pending(self) -> bool:
+        """Whether something waits for the console to take it."""
+        return bool(self._pending)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the server's output may be read: else it waits in its pipe, and the server with it."""
+        return len(self._pending) < ROOM_BYTES
 
     def write(self, line: str) -> None:
-        """Writes `line`; a line feed goes before it where somebody else may have left half a line."""
-        lead = "" if self._at_line_start and not self._shared else "\n"
-        data = f"{lead}{line}\n".encode("utf-8", "backslashreplace")
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError:
-            return  # EIO, EBADF, EPIPE: nobody is there to read it, and nothing can be done
+        """Writes `line`; a line feed goes before it where the server or the firmware may have left half a line."""
+        lead = "" if self._at_line_start else "\n"
+        self._put(f"{lead}{line}\n".encode("utf-8", "backslashreplace"))
         self._at_line_start = True
 
     def message(self, text: str) -> None:
         """A line for people: what is wrong. `text` may have several lines."""
         for part in text.splitlines() or [""]:
-            self.write(f"squib: {part}")
+            shown = part if part.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in part)
+            self.write(f"squib: {shown}")
 
-    def drain(self) -> None:
-        """Waits until what was written has left the serial port."""
+    def relay(self, first: bytes, rest: bytes) -> None:
+        """Writes what `Output.take` gave: `first` goes on with the last line, and is marked where PID 1 has ended that line."""
+        if first and self._at_line_start:
+            first = MARK + first
+        data = first + rest
+        if data:
+            self._put(data)
+            self._at_line_start = data.endswith(b"\n")
+
+    def _put(self, data: bytes) -> None:
+        if len(self._pending) < KEEP_BYTES:
+            self._pending += data
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes as much of what waits as the console takes now."""
         try:
-            fcntl.ioctl(self._fd, _TCSBRK, 1)
+            while self._pending:
+                self._pending = self._pending[os.write(self.fd, self._pending) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._pending = b""  # EIO, EBADF, EPIPE: nobody is there to read it, and nothing can be done
+
+    def flush_until(self, deadline: float) -> None:
+        """Writes what waits; gives up at `deadline`, of time.monotonic."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        while self._pending and (left := deadline - time.monotonic()) > 0:
+            poll.poll(min(left * 1000, _LOOK_MS))
+            self.flush()
+
+    def drain(self, patience_s: float) -> None:
+        """Waits until what was written has left the serial port, but not for longer than `patience_s`."""
+        deadline = time.monotonic() + patience_s
+        self.flush_until(deadline)
+        try:
+            while struct.unpack("i", fcntl.ioctl(self.fd, _TIOCOUTQ, bytes(4)))[0] and time.monotonic() < deadline:
+                time.sleep(0.001)
+            if time.monotonic() < deadline:  # else it was stopped, and tcdrain would wait for as long as it is
+                fcntl.ioctl(self.fd, _TCSBRK, 1)
         except OSError:
             return  # not a terminal: nothing is kept back
 

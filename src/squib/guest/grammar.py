@@ -14,8 +14,8 @@ FIELD = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))  # RFC 9110
 _SUB_DELIMS = b"!$&'()*+,;="
 _UNRESERVED = _ALPHA + _DIGIT + b"-._~"
 _REG_NAME = _UNRESERVED + _SUB_DELIMS + b"%"
-# RFC 3986, and what browsers send as it is (URL Standard, query percent-encode set): refusing [ ] { | } ^ ` breaks real links.
-TARGET = _UNRESERVED + _SUB_DELIMS + b":@/?%" + b"[]{|}^`"
+# RFC 3986, and what browsers send as it is (URL Standard, query percent-encode set): refusing them breaks links.
+TARGET = _UNRESERVED + _SUB_DELIMS + b":@/?%" + b"[\\]{|}^`"
 # A table that is given whole is quicker than one that is made from a class each time: NUL for what a target may not have.
 _TARGET_OR_NUL = bytes(c if c in TARGET else 0 for c in range(256))
 
@@ -59,6 +59,16 @@ def request_line(line: bytes) -> tuple[str, bytes, int]:
     return known, target, minor
 
 
+def too_long(start: bytes) -> Refusal:
+    """For a request line that is too long and starts with `start` (RFC 9112 §3: a method that is not served is told first)."""
+    method = start.partition(b" ")[0]
+    if not method or method.translate(None, TOKEN):
+        return Refusal(400, "the method is not a token")
+    if method not in METHODS:
+        return Refusal(501, "the method is not known")
+    return Refusal(414, "the request line is too long")
+
+
 def _minor_version(version: bytes) -> int:
     if version == b"HTTP/1.0":
         return 0
@@ -99,11 +109,60 @@ def is_host(value: bytes) -> bool:
 
 
 def _is_ip_literal(literal: bytes) -> bool:
+    """What stands between the brackets: IPv6address or IPvFuture; RFC 3986 has no zone."""
     if literal[:1] in (b"v", b"V"):
         version, dot, rest = literal[1:].partition(b".")
         future = version and dot and rest and not version.translate(None, HEX_DIGITS)
         return bool(future and not rest.translate(None, _UNRESERVED + _SUB_DELIMS + b":"))
-    return literal.count(b":") >= 2 and not literal.translate(None, HEX_DIGITS + b":.")
+    before, gap, behind = literal.partition(b"::")
+    if not gap:
+        return _ipv6_groups(literal, last=True) == 8
+    groups = _ipv6_groups(before, last=False), _ipv6_groups(behind, last=True)
+    return min(groups) >= 0 and sum(groups) <= 7  # the gap is one group at least
+
+
+def _ipv6_groups(text: bytes, *, last: bool) -> int:
+    """How many groups of 16 bits `text` has, -1 where it is no such list; the `last` ones may end in an IPv4 address."""
+    if not text:
+        return 0
+    groups = text.split(b":")
+    count = len(groups)
+    if last and b"." in groups[-1]:
+        if not _is_ipv4(groups.pop()):
+            return -1
+        count += 1
+    return count if all(1 <= len(group) <= 4 and not group.translate(None, HEX_DIGITS) for group in groups) else -1
+
+
+def _is_ipv4(text: bytes) -> bool:
+    octets = text.split(b".")
+    return len(octets) == 4 and all(
+        octet.isdigit() and len(octet) <= 3 and int(octet) <= 255 and (octet == b"0" or octet[0] != 0x30) for octet in octets
+    )
+
+
+def list_elements(values: list[bytes]) -> list[bytes]:
+    """The elements of a list field that came in `values`, the empty ones left out (RFC 9110 §5.6.1.2)."""
+    elements = (element.strip(b" \t") for element in b",".join(values).split(b","))
+    return [element for element in elements if element]
+
+
+def transfer_codings(values: list[bytes]) -> list[bytes]:
+    """The names of Transfer-Encoding's codings, in lower case (RFC 9110 §10.1.4); one with parameters has a `;` behind it.
+
+    So nothing is taken for `chunked` that is not quite that: it has no parameters (RFC 9112 §7.1).
+    """
+    names: list[bytes] = []
+    text = b",".join(values).lstrip(b", \t")
+    while text:
+        rest, found = _skip_token(text)
+        behind, whole = _skip_parameters(rest)
+        names.append(text[: len(text) - len(rest)].lower() + b";" * (len(behind) < len(rest)))
+        text = behind.lstrip(b" \t")
+        if not found or not whole or (text and text[0] != 0x2C):
+            raise Refusal(400, "a transfer coding is a token, with parameters or without")
+        text = text.lstrip(b", \t")
+    return names
 
 
 def field_line(line: bytes) -> tuple[bytes, bytes]:
@@ -143,20 +202,23 @@ def chunk_size(line: bytes) -> tuple[int, int]:
 
 
 def _chunk_extensions(text: bytes) -> None:
-    """*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 §7.1.1."""
+    """RFC 9112 §7.1.1."""
     if text.translate(None, FIELD):
         raise Refusal(400, "a chunk extension has a control character")
-    while text:
-        text = text[1:].lstrip(b" \t")
-        text, found = _skip_token(text)
+    behind, found = _skip_parameters(text)
+    if behind or not found:
+        raise Refusal(400, "a chunk extension is a name, or a name and a value")
+
+
+def _skip_parameters(text: bytes) -> tuple[bytes, bool]:
+    """What is behind *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), and whether each is whole."""
+    found = True
+    while found and (rest := text.lstrip(b" \t")).startswith(b";"):
+        text, found = _skip_token(rest[1:].lstrip(b" \t"))
         rest = text.lstrip(b" \t")
-        if rest.startswith(b"="):
-            text, valued = _skip_value(rest[1:].lstrip(b" \t"))
-            found = found and valued
-            rest = text.lstrip(b" \t")
-        if not found or (text and not rest.startswith(b";")):
-            raise Refusal(400, "a chunk extension is a name, or a name and a value")
-        text = rest
+        if found and rest.startswith(b"="):
+            text, found = _skip_value(rest[1:].lstrip(b" \t"))
+    return text, found
 
 
 def _skip_token(text: bytes) -> tuple[bytes, bool]:

@@ -13,7 +13,16 @@ have only a Host that matters here, which the bytes tell at once, and the other 
 
 from __future__ import annotations
 
-from squib.guest.grammar import Refusal, field_line, is_host, partial_line, request_line
+from squib.guest.grammar import (
+    Refusal,
+    field_line,
+    is_host,
+    list_elements,
+    partial_line,
+    request_line,
+    too_long,
+    transfer_codings,
+)
 from squib.guest.llhttp import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 TYPE_CHECKING = False
@@ -70,12 +79,13 @@ class HeadReader:
     requests. So the last good ones of HTTP/1.1 that say nothing of the framing but a Host are known by their bytes.
     """
 
-    __slots__ = ("_known", "_limits", "_small")
+    __slots__ = ("_host", "_known", "_limits", "_small")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._small = min(limits.request_line_bytes, limits.header_bytes)
         self._known = b""
+        self._host = b""  # the last that was found valid
 
     def read(self, head: bytes) -> Head:
         """The head in `head`, which goes up to and including its empty line. Raises Refusal."""
@@ -106,8 +116,11 @@ class HeadReader:
         if minor == 0 or not _has_only_a_host(folded):
             _understand(read, [field for field in read if field[0] in _FRAMING], self._limits.body_bytes)
         else:
-            host = next(one for one in cut if one[:5].lower() == b"host:")
-            _check_hosts(read, [host[5:].strip(b" \t")])
+            at = folded.find(b"\r\nhost:") + 7
+            host = head[at : head.find(b"\r\n", at)]
+            if host != self._host:
+                _check_hosts(read, [host.strip(b" \t")])
+                self._host = host if len(host) <= KNOWN_BYTES else b""
             if len(lines) <= KNOWN_BYTES:
                 self._known = lines
         return read
@@ -126,7 +139,7 @@ class HeadReader:
             line = data[checked:end]
             if lines == 0:
                 if len(line) > limits.request_line_bytes:
-                    raise Refusal(414, "the request line is too long")
+                    raise too_long(line[: limits.request_line_bytes + 1])
                 request_line(line)
             else:
                 if lines > limits.header_fields:
@@ -144,7 +157,7 @@ class HeadReader:
         rest = data[checked:]
         if lines == 0:
             if len(rest) > self._limits.request_line_bytes + 1:
-                raise Refusal(414, "the request line is too long")
+                raise too_long(rest[: self._limits.request_line_bytes + 1])
         elif len(data) - data.find(b"\r\n") - 2 > self._limits.header_bytes + 1:
             raise Refusal(431, "the header lines are too long")
         elif lines > self._limits.header_fields and rest not in (b"", b"\r"):
@@ -188,9 +201,10 @@ def _understand(head: Head, framing: list[Field], body_bytes: int) -> None:
     head.length = _body_length(head, values[b"transfer-encoding"], values[b"content-length"], body_bytes)
     head.keep_alive = _keep_alive(head, values[b"connection"])
     if values[b"expect"] and head.minor:  # RFC 9110 §10.1.1: not read in HTTP/1.0
-        if b", ".join(values[b"expect"]).lower() != b"100-continue":
+        expected = list_elements(values[b"expect"])
+        if any(one.lower() != b"100-continue" for one in expected):
             raise Refusal(417, "only 100-continue can be expected")
-        head.awaits_continue = head.length != 0
+        head.awaits_continue = head.length != 0 and bool(expected)
 
 
 def _check_hosts(head: Head, hosts: list[bytes]) -> None:
@@ -208,12 +222,12 @@ def _body_length(head: Head, codings: list[bytes], lengths: list[bytes], body_by
             raise Refusal(400, "a request has a Content-Length or a Transfer-Encoding, not both")
         if head.minor == 0:
             raise Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
-        coding = b",".join(codings)
-        if coding.lower() == b"chunked":
-            return CHUNKED
-        if not coding:
-            raise Refusal(400, "the Transfer-Encoding is empty")
-        raise Refusal(501, "the only transfer coding is chunked")
+        names = transfer_codings(codings)
+        if names[-1:] != [b"chunked"]:  # RFC 9112 §6.3: where the body ends cannot be known
+            raise Refusal(400, "the last transfer coding of a request is chunked")
+        if len(names) > 1:  # RFC 9112 §6.1
+            raise Refusal(501, "the only transfer coding is chunked")
+        return CHUNKED
     if not lengths:
         return 0
     if len(lengths) > 1 or not lengths[0].isdigit():
@@ -226,7 +240,7 @@ def _body_length(head: Head, codings: list[bytes], lengths: list[bytes], body_by
 
 def _keep_alive(head: Head, values: list[bytes]) -> bool:
     """RFC 9112 §9.3."""
-    options = {option.strip(b" \t") for option in b",".join(values).lower().split(b",")}
+    options = {option.lower() for option in list_elements(values)}
     if b"close" in options:
         return False
     return head.minor == 1 or b"keep-alive" in options

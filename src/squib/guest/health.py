@@ -27,6 +27,7 @@ ANSWER_BYTES = 1 << 20
 """What is read of an answer; the rest does not matter."""
 
 OK, TIMEOUT, REFUSED, CLOSED, NO_HTTP = "ok", "timeout", "refused", "closed", "not-http"
+_OUTCOMES = (OK, TIMEOUT, REFUSED, CLOSED, NO_HTTP)
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a listener may be bound to
 
 
@@ -40,15 +41,22 @@ class HealthProcess:
         self.report_fd = report_fd
 
     def read_reports(self) -> list[str]:
-        """The outcomes that it reports, once `report_fd` is readable; none: it is gone."""
+        """The outcomes that it reports, once `report_fd` is readable; none: it is gone, or says what is no outcome."""
         data = os.read(self.report_fd, 16 * RECORD_BYTES).decode("ascii", "replace")
-        return [data[at : at + RECORD_BYTES].strip() for at in range(0, len(data), RECORD_BYTES)]
+        said = [data[at : at + RECORD_BYTES].strip() for at in range(0, len(data), RECORD_BYTES)]
+        return said if all(map(is_outcome, said)) else []
 
 
-def start(health: Health, listener: socket) -> HealthProcess:
+def start(health: Health, listener: socket, output_fd: int) -> HealthProcess:
     """Forks the process that asks the server behind `listener`. Raises OSError. Runs in PID 1; the rest, in the process."""
     address = reachable(listener)
-    return HealthProcess(*server_process.fork(lambda report_fd: run(health, address, report_fd), ()))
+    return HealthProcess(*server_process.fork(lambda report_fd: run(health, address, report_fd), (), output_fd))
+
+
+def is_outcome(said: str) -> bool:
+    """Whether docs/guest-abi.md has it: PID 1 believes nobody, and passes on nothing else."""
+    status, _, number = said.partition(":")
+    return said in _OUTCOMES or (status == "status" and len(number) == 3 and number.isdigit() and number.isascii())
 
 
 def reachable(listener: socket) -> Address:

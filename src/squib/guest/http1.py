@@ -62,12 +62,17 @@ class Http1:
 
     @property
     def phase(self) -> int:
-        """IDLE (no byte of a next request is here), IN_HEAD, IN_BODY or CLOSED."""
-        if self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed:
-            return IDLE
+        """IDLE (no byte of a next request is here; an empty line before it is none), IN_HEAD, IN_BODY or CLOSED."""
         if self._closed:
             return CLOSED
-        return IN_HEAD if self._body is None else IN_BODY
+        if self._body is not None:
+            return IN_BODY
+        return IDLE if self._at == len(self._data) or self._data[self._at :] == b"\r" else IN_HEAD
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing has come since the last request, not even an empty line."""
+        return self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed
 
     def next(self) -> Event | None:
         """What has come in whole; see the module."""

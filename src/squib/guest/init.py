@@ -26,6 +26,8 @@ from squib.guest import (
     mounts,
     netconf,
     options,
+    output,
+    privileges,
     server_process,
     spec,
     supervisor,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 CMDLINE_PATH = "/proc/cmdline"
 REAP_S = 1.0
 """How long killed processes may take to go before the machine ends without them."""
+DRAIN_S = 5.0
+"""How long the console may take for what was said last before the machine ends without it."""
 
 _USAGE = (cmdline.ParameterProblem, options.UsageProblem)
 _KNOWN = (netconf.NetworkProblem, listeners.ListenError)
@@ -109,7 +113,9 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     addresses = [listeners.describe(sock) for sock in sockets]
     _keep_all()
     tell = progress.marks if parameters.marks else None
-    return watch.Watch(out, rules, _spawner(appliance, chosen, sockets), _checker(sockets[0]), addresses, tell=tell)
+    written = output.Output(privileges.SERVER_ID)
+    spawn, check = _spawner(appliance, chosen, sockets, written), _checker(sockets[0], written)
+    return watch.Watch(out, written, rules, spawn, check, addresses=addresses, tell=tell)
 
 
 def _keep_all() -> None:
@@ -132,7 +138,7 @@ def _set_up_network(ip: str | None, name: str) -> None:
 
 
 def _spawner(
-    appliance: spec.Spec, chosen: options.Options, sockets: list[socket]
+    appliance: spec.Spec, chosen: options.Options, sockets: list[socket], written: output.Output
 ) -> Callable[[], server_process.ServerProcess]:
     """A function that starts a server process on `sockets`, which stay open here: what connects meanwhile waits in them."""
 
@@ -152,16 +158,16 @@ def _spawner(
         return serve.run_server(appliance, chosen, sockets, in_the_loop)
 
     keep_fds = tuple(sock.fileno() for sock in sockets)
-    return lambda: server_process.start(program, keep_fds)
+    return lambda: server_process.start(program, keep_fds, written.write_fd)
 
 
-def _checker(listener: socket) -> Callable[[spec.Health], HealthProcess]:
+def _checker(listener: socket, written: output.Output) -> Callable[[spec.Health], HealthProcess]:
     """A function that starts a health process, which asks the server behind `listener`."""
 
     def start(settings: spec.Health) -> HealthProcess:
         from squib.guest import health  # only an appliance with a check pays for it
 
-        return health.start(settings, listener)
+        return health.start(settings, listener, written.write_fd)
 
     return start
 
@@ -195,7 +201,7 @@ def _end(out: console.Console, ending: supervisor.Exit) -> None:
     except OSError as error:
         out.message(f"ending: {_describe(error)}")
     out.write(console.exit_line(ending.status, ending.reason, ending.cause))
-    out.drain()
+    out.drain(DRAIN_S)
     try:
         libc.reboot(libc.RB_AUTOBOOT)
     finally:

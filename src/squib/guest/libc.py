@@ -1,4 +1,4 @@
-"""The system calls that PID 1 needs and Python does not have: mount, reboot, prctl, capset, setrlimit, signalfd.
+"""The system calls that PID 1 needs and Python does not have: mount, reboot, prctl, seccomp, capset, setrlimit, signalfd.
 
 Each function here is one call, raises OSError with the errno, and decides nothing. Nobody else in the guest calls C: a plain
 `squib serve` does not load this.
@@ -12,15 +12,18 @@ from __future__ import annotations
 import os
 import sys
 from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_USE_ERRNO, CFuncPtr, _SimpleCData, dlopen, dlsym, get_errno
-from struct import pack
+from struct import pack, unpack
 
 # <sys/mount.h>
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 # <linux/reboot.h>
 RB_AUTOBOOT, RB_DISABLE_CAD = 0x01234567, 0
 # <linux/prctl.h>
-PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 23, 24, 38, 47
+PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 22, 23, 24, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+# <linux/seccomp.h>
+_SECCOMP_MODE_FILTER = 2
+_SOCK_FILTER_BYTES = 8
 # <asm-generic/resource.h>
 RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
 # <sys/signalfd.h>
@@ -38,6 +41,10 @@ class _Int(_SimpleCData):  # type: ignore[type-arg]  # generic in the stubs only
 
 class _ULong(_SimpleCData):  # type: ignore[type-arg]  # generic in the stubs only
     _type_ = "L"
+
+
+class _Bytes(_SimpleCData):  # type: ignore[type-arg]  # generic in the stubs only
+    _type_ = "z"
 
 
 class _Function(CFuncPtr):
@@ -74,6 +81,15 @@ def reboot(how: int) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """The call of this name, with the unused arguments zero as many options ask."""
     return _call("prctl", option, _ULong(arg2), _ULong(arg3), _ULong(0), _ULong(0))
+
+
+def set_seccomp_filter(program: bytes) -> None:
+    """Sets a filter of system calls for good: PR_SET_SECCOMP with `program`, an array of struct sock_filter."""
+    kept = _Bytes(program)  # holds what it points to
+    (pointer,) = unpack("@P", memoryview(kept).cast("B"))
+    prog = _Bytes(pack("@HP", len(program) // _SOCK_FILTER_BYTES, pointer))  # struct sock_fprog
+    (address,) = unpack("@P", memoryview(prog).cast("B"))
+    prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, address)
 
 
 def clear_capabilities() -> None:

@@ -1,7 +1,8 @@
 """How a process of root becomes the server process: it gives up every privilege for good, and then looks whether it has.
 
 The order is the kernel's: the bounding set and hard limits need capabilities, so they come first; a change of user id from 0
-empties the other sets (capabilities(7)); `no_new_privs` lets nothing come back through execve.
+empties the other sets (capabilities(7)); `no_new_privs` lets nothing come back through execve, and lets a process without
+capabilities set a filter of system calls (seccomp(2)).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from squib.guest import libc
+from squib.guest import libc, seccomp
 
 SERVER_ID = 65532
 """User and group id of the server: the number that images without a root user commonly have."""
@@ -28,6 +29,7 @@ WANTED = {
     "CapBnd": _NO_CAPABILITIES,
     "CapAmb": _NO_CAPABILITIES,
     "NoNewPrivs": "1",
+    "Seccomp": "2",
 }
 
 
@@ -46,15 +48,28 @@ def drop() -> None:
     os.setresuid(SERVER_ID, SERVER_ID, SERVER_ID)
     libc.clear_capabilities()
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+    _filter_system_calls()
     left = privileges_left(_read("/proc/self/status"))
     if left:
         raise PrivilegeProblem(f"the server process still has privileges: {'; '.join(left)}")
 
 
+def _filter_system_calls() -> None:
+    try:
+        libc.set_seccomp_filter(seccomp.program())
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a kernel without filters
+            raise
+
+
 def privileges_left(status: str) -> list[str]:
-    """The lines of /proc/PID/status that differ from those of a process with no privilege, as `NAME is VALUE`."""
+    """The lines of /proc/PID/status that differ from those of a process with no privilege, as `NAME is VALUE`.
+
+    A kernel that was built without CONFIG_SECCOMP has no line of this name.
+    """
     lines = (line.partition(":") for line in status.splitlines())
     found = {name: value.strip() for name, _, value in lines}
+    found.setdefault("Seccomp", WANTED["Seccomp"])
     return [f"{name} is {found.get(name, 'missing')!r}" for name, value in WANTED.items() if found.get(name) != value]
 
 

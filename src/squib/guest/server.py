@@ -301,7 +301,7 @@ class Server:
         if connection.mask != _IN:
             self._watch(connection, _IN)
         if not connection.closing:
-            connection.phase = http1.IDLE  # whatever was begun has a deadline of its own from here
+            connection.phase = http1.CLOSED  # whatever was begun has a deadline of its own from here
             self._wait(connection)
         elif connection.ended:
             self._close(connection)
@@ -312,23 +312,18 @@ class Server:
 
     def _wait(self, connection: Connection) -> None:
         """Sets the deadline for what the client has to do next."""
-        phase = connection.http.phase
+        http = connection.http
+        phase = http.phase
         if phase == http1.IDLE:
             if self._stopping and not connection.unfinished:
                 self._close(connection)
                 return
-            self._wait_for_a_request(connection)
-        elif phase != connection.phase:
-            seconds = self._limits.body_s if phase == http1.IN_BODY else self._limits.head_s
+            connection.resting = http.untouched and not self._stopping
+        if phase != connection.phase:  # else what came is no reason to wait longer
+            limits = self._limits
+            seconds = limits.idle_s if phase == http1.IDLE else limits.body_s if phase == http1.IN_BODY else limits.head_s
             self._wheel.set(connection, self._now + seconds)
-        connection.phase = phase
-
-    def _wait_for_a_request(self, connection: Connection) -> None:
-        connection.resting = not self._stopping
-        if connection.looked_at <= self._idle_by:
-            connection.deadline = self._idle_by  # what Wheel.set would do
-        else:
-            self._wheel.set(connection, self._idle_by)
+            connection.phase = phase
 
     def _watch(self, connection: Connection, mask: int) -> None:
         if connection.mask != mask:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 EXIT_CRASHED = 70
 _READY = b"1"
-_CONSOLE_FD = 2
 
 
 class ServerProcess:
@@ -49,12 +48,12 @@ class ServerProcess:
             os.close(self.ready_fd)
 
 
-def start(program: Program, keep_fds: tuple[int, ...]) -> ServerProcess:
-    """Forks a server; of PID 1's descriptors it keeps `keep_fds` and the console."""
-    return ServerProcess(*fork(lambda ready_fd: program(lambda record: _say_ready(ready_fd, record)), keep_fds))
+def start(program: Program, keep_fds: tuple[int, ...], output_fd: int) -> ServerProcess:
+    """Forks a server, which writes to the pipe `output_fd`; of PID 1's descriptors it keeps `keep_fds` only."""
+    return ServerProcess(*fork(lambda ready_fd: program(lambda record: _say_ready(ready_fd, record)), keep_fds, output_fd))
 
 
-def fork(run: Callable[[int], int], keep_fds: tuple[int, ...]) -> tuple[int, int]:
+def fork(run: Callable[[int], int], keep_fds: tuple[int, ...], output_fd: int) -> tuple[int, int]:
     """Forks a process that does `run(FD)` without privileges and exits with what that gives: its pid, and a pipe's end.
 
     What it writes to FD can be read there, and the end of it when it is gone. Raises OSError where there can be no process.
@@ -67,16 +66,16 @@ def fork(run: Callable[[int], int], keep_fds: tuple[int, ...]) -> tuple[int, int
         os.close(write_end)
         raise
     if pid == 0:
-        _run(run, write_end, keep_fds)
+        _run(run, write_end, keep_fds, output_fd)
     os.close(write_end)
     return pid, read_end
 
 
-def _run(run: Callable[[int], int], report_fd: int, keep_fds: tuple[int, ...]) -> None:
+def _run(run: Callable[[int], int], report_fd: int, keep_fds: tuple[int, ...], output_fd: int) -> None:
     status = EXIT_CRASHED
     try:
         os.setsid()
-        _set_up_descriptors({report_fd, *keep_fds})
+        _set_up_descriptors({report_fd, *keep_fds}, output_fd)
         privileges.drop()
         # PID 1 blocks its signals. From here SIGTERM ends the process, until the server has its own answer to it.
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -96,23 +95,22 @@ def _say_ready(ready_fd: int, record: bytes) -> None:
     os.close(ready_fd)
 
 
-def _set_up_descriptors(keep: set[int]) -> None:
-    """Standard input from /dev/null, both outputs to the console, for writing only; all others but `keep` are closed."""
+def _set_up_descriptors(keep: set[int], output_fd: int) -> None:
+    """Standard input from /dev/null, both outputs to the pipe, for writing only; all others but `keep` are closed."""
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    # Opened anew: whether it blocks is of the open file, so what one process sets there does not meet the next one.
+    output = os.open(f"/proc/self/fd/{output_fd}", os.O_WRONLY)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     for name in os.listdir("/proc/self/fd"):
         fd = int(name)
-        if fd > _CONSOLE_FD and fd not in keep:
+        if fd > 2 and fd not in keep:
             try:
                 os.close(fd)
             except OSError:
                 continue  # the one that listed the folder
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    if os.isatty(_CONSOLE_FD):  # what the kernel gave PID 1 can be read from, too
-        console = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NOCTTY)
-        os.dup2(console, _CONSOLE_FD)
-        os.close(console)
-    os.dup2(_CONSOLE_FD, 1)
+    if sys.stdout is not None:  # PID 1's may be of a terminal: what an app prints is seen at once here as well
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _flush() -> None:

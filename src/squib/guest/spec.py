@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 
-ABI = 2
+ABI = 3
 SPEC_PATH = "/etc/squib/appliance"
 
 

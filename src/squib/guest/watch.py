@@ -11,6 +11,7 @@ import _signal  # type: ignore[import-not-found]  # see server_process
 import os
 import select
 import struct
+import time
 
 from squib.guest import console, libc, supervisor
 from squib.guest.marks import now_ns
@@ -38,11 +39,16 @@ if TYPE_CHECKING:
     from squib.guest.console import Console
     from squib.guest.health import HealthProcess
     from squib.guest.marks import Marks
+    from squib.guest.output import Output
     from squib.guest.server_process import ServerProcess
     from squib.guest.spec import Health
 
 _STOP_SIGNALS = (_signal.SIGTERM, _signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, _signal.SIGCHLD)
+LAST_WORDS_S = 5.0
+"""How long a slow console may take for what a server wrote before its end."""
+PIPE_READS = 17
+"""Reads that a full pipe takes at most (fs.pipe-max-size is 1 MiB), and one more."""
 
 
 def block_signals() -> None:
@@ -53,20 +59,24 @@ def block_signals() -> None:
 class Watch:
     """PID 1's loop. `spawn` starts a server, `check` a health process; `addresses` are what the readiness line shows.
 
+    `output` is what these two write, on its way to the console `out`.
+
     `tell`: the marks of the start, told behind the first readiness line; None where nobody asked.
     """
 
     def __init__(
         self,
         out: Console,
+        output: Output,
         rules: supervisor.Rules,
         spawn: Callable[[], ServerProcess],
         check: Callable[[Health], HealthProcess],
-        addresses: list[str],
         *,
+        addresses: list[str],
         tell: Marks | None = None,
     ) -> None:
         self._out = out
+        self._output = output
         self._rules = rules
         self._spawn = spawn
         self._check = check
@@ -81,6 +91,12 @@ class Watch:
 
     def run(self) -> Exit:
         """Serves until the machine is to end; how it ends. Raises OSError where no process can be started."""
+        try:
+            return self._run()
+        finally:
+            self._relay_rest(LAST_WORDS_S)
+
+    def _run(self) -> Exit:
         state = supervisor.initial(console.uptime_ms())
         while True:
             for event in self._events(state.deadline_ms):
@@ -96,6 +112,9 @@ class Watch:
         Stop comes before Died and Checked, so that a server that ends because it was asked to is not announced as restarted.
         """
         readable = self._wait(deadline_ms)
+        # First, so that what the server wrote stands before what PID 1 says of it.
+        if self._output.fd in readable:
+            self._out.relay(*self._output.take())
         events: list[supervisor.Event] = []
         server = self._server
         # Once it was read, the number of its descriptor may be another's.
@@ -112,8 +131,32 @@ class Watch:
         return events
 
     def _wait(self, deadline_ms: int | None) -> set[int]:
+        """The descriptors that have something; what waits for the console is written meanwhile, and before more is read."""
         timeout_ms = None if deadline_ms is None else max(0, deadline_ms - console.uptime_ms())
-        return {fd for fd, _ in self._poll.poll(timeout_ms)}
+        self._poll.register(self._output.fd, select.POLLIN if self._out.has_room else 0)
+        if not self._out.pending:
+            return {fd for fd, _ in self._poll.poll(timeout_ms)}
+        self._poll.register(self._out.fd, select.POLLOUT)
+        readable = {fd for fd, _ in self._poll.poll(timeout_ms)} - {self._out.fd}
+        self._poll.unregister(self._out.fd)
+        self._out.flush()
+        return readable
+
+    def _relay_rest(self, patience_s: float = 0.0) -> None:
+        """What was written by processes that are gone, as far as the console takes it within `patience_s`.
+
+        Of what others go on writing, no more than a pipe holds.
+        """
+        deadline = time.monotonic() + patience_s
+        for _ in range(PIPE_READS):
+            self._out.flush_until(deadline)
+            if not self._out.has_room:
+                return
+            first, rest = self._output.take()
+            if not first and not rest:
+                break
+            self._out.relay(first, rest)
+        self._out.relay(b"", self._output.end())
 
     def _took_ready(self, server: ServerProcess) -> bool:
         self._forget_ready_fd(server)
@@ -165,6 +208,7 @@ class Watch:
             self._forget_ready_fd(server)
             os.close(server.ready_fd)
         self._server = None
+        self._relay_rest()
         _kill_group(server.pid)  # what the server started goes with it
 
     def _do(self, action: supervisor.Action) -> None:
@@ -194,7 +238,6 @@ class Watch:
             _tell_marks(self._out, told)
 
     def _start_server(self) -> None:
-        self._out.share()
         self._server = self._spawn()
         self._awaits_ready = True
         self._poll.register(self._server.ready_fd, select.POLLIN)

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError
+from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, StorageError, TakenError
+from squib.host.homes import cache_home, is_private, state_home
 
 __all__ = [
     "alone_in",
@@ -30,27 +31,8 @@ __all__ = [
 
 _STAGING = ".staging-"
 _YOUNG_S = 60
-
-
-def cache_home() -> Path:
-    """Where squib keeps what can be made again: `$XDG_CACHE_HOME/squib`, else `~/.cache/squib`."""
-    return _xdg("XDG_CACHE_HOME", ".cache")
-
-
-def state_home() -> Path:
-    """Where squib keeps what is running: `$XDG_STATE_HOME/squib`, else `~/.local/state/squib`."""
-    return _xdg("XDG_STATE_HOME", ".local/state")
-
-
-def _xdg(variable: str, below_home: str) -> Path:
-    # A relative path in the variable is to be ignored (XDG base directory specification).
-    configured = Path(os.environ.get(variable, ""))
-    if configured.is_absolute():
-        return configured / "squib"
-    try:
-        return Path.home() / below_home / "squib"
-    except RuntimeError as error:
-        raise MissingError("this user has no home folder", hint=f"set {variable} to a folder you may write") from error
+_ALONE_S = 60.0
+_LOOK_S = 0.02
 
 
 @contextlib.contextmanager
@@ -126,9 +108,10 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def _make(folder: Path) -> None:
-    """`folder`, and those above it that are missing."""
+    """`folder`, and those above it that are missing: in squib's own homes this user's alone, elsewhere as the umask says."""
     with making(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        for missing in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
+            missing.mkdir(0o700 if is_private(missing) else 0o777, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -190,15 +173,35 @@ def _sweep(parent: Path) -> None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Waits until no other process is in here for the same `folder` (flock(2)); one without locks is entered all the same."""
+    """Waits until no other process is in here for the same `folder` (flock(2)); one without locks is entered all the same.
+
+    Whoever may open a folder may lock it, so it is to be one that is this user's alone. Raises TakenError after a minute.
+    """
     with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + _ALONE_S
+        while _is_locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise TakenError(
+                    f"another process has kept {folder} locked for over {_ALONE_S:g} s",
+                    hint=f"see which: fuser -v {shlex.quote(str(folder))}",
+                )
+            time.sleep(_LOOK_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether another process has the lock; else this one has it, or the file-system knows none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _lock(descriptor: int) -> bool:
@@ -211,10 +214,10 @@ def _lock(descriptor: int) -> bool:
 
 
 def publish(staged: Path, final: Path) -> None:
-    """Renames a staged file or folder to its final name. A folder that is already there (somebody was first) stays."""
+    """Renames a staged file or folder to its final name; a folder is this user's alone. One that is there already stays."""
     with storage_errors(final):
         if staged.is_dir():
-            staged.chmod(0o755)
+            staged.chmod(0o700)
         try:
             staged.replace(final)
         except OSError as error:

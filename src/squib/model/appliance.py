@@ -64,7 +64,7 @@ class MachineSettings:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """`ports`: guest TCP ports to publish; `outbound`: whether the guest may open connections of its own."""
+    """`ports`: guest TCP ports to publish; `outbound`: whether it asks to open connections of its own."""
 
     ports: tuple[int, ...] = (80,)
     outbound: bool = False

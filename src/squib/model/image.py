@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from squib.model.appliance import Appliance
+from squib.model.machine import Held
 
 __all__ = [
     "INITRD",
@@ -81,10 +82,15 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A folder with the files, and what its manifest says."""
+    """A folder with the files, and what its manifest says; `digest` is the manifest's own sha256, in hex.
+
+    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them.
+    """
 
     folder: Path
     manifest: Manifest
+    digest: str = field(default="", compare=False)
+    held: tuple[tuple[str, Held], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def rootfs(self) -> Path:

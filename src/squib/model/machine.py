@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from squib.errors import UsageError
 from squib.model.jail import Jail
@@ -20,6 +20,7 @@ __all__ = [
     "Accel",
     "Drive",
     "EndedBy",
+    "Held",
     "Interface",
     "MachineConfig",
     "Mmds",
@@ -91,6 +92,14 @@ class EndedBy(StrEnum):
     """The host was restarted."""
 
 
+class Held(Protocol):
+    """A file that is open, and stays so for as long as somebody refers to this."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Drive:
     """A block device backed by a raw file. The first one is /dev/vda.
@@ -116,13 +125,12 @@ class PortForward:
 
 @dataclass(frozen=True, slots=True)
 class UserNetwork:
-    """A network inside the VMM: no privilege needed. Without `outbound` the guest reaches neither the host nor the net."""
+    """A network inside the VMM: no privilege needed. The guest answers, and reaches neither the host nor the net."""
 
     guest: IPv4Interface
     gateway: IPv4Address
     guest_mac: str
     forwards: tuple[PortForward, ...] = ()
-    outbound: bool = False
 
 
 Interface = UserNetwork | Tap
@@ -170,6 +178,8 @@ class MachineConfig:
 
     `metrics`: where the VMM writes its metrics; None: in the machine's folder, where it has some. Without `console` the guest
     has no serial port to write to.
+
+    `held`: files among these that were opened and checked, by their paths; they are what the VMM gets, whatever is at the path.
     """
 
     name: str
@@ -192,6 +202,7 @@ class MachineConfig:
     held_ports: tuple[PortForward, ...] = ()
     jail: Jail | None = None
     namespace: NamespaceNetwork | None = None
+    held: tuple[tuple[Path, Held], ...] = field(default=(), compare=False, repr=False)
 
 
 def check_machine_name(text: str) -> str:

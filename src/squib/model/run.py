@@ -34,6 +34,9 @@ class RunSpec:
     `host_network`: it gets a tap of its own, from the pool that the host was set up with; `user_network`: in a namespace of its
     own, without root (docs/host.md).
 
+    `outbound`: the user lets the guest open connections to the outside; what its appliance file says is a wish and grants
+    nothing.
+
     `no_jailer`: root's Firecracker runs as root, with nothing around it.
 
     `values` are pairs of key and text; `ready_timeout_s` bounds the time from launch to the readiness line.
@@ -52,6 +55,7 @@ class RunSpec:
     host_network: bool = False
     no_jailer: bool = False
     user_network: bool = False
+    outbound: bool = False
 
     @property
     def own_network(self) -> bool:

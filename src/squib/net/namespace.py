@@ -52,7 +52,7 @@ def _make(network: NamespaceNetwork) -> None:
     with storage_errors(Path(way_out.READY)):
         os.mkfifo(way_out.READY, 0o600)
         ready = os.open(way_out.READY, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    outside = Outside(way_out.argv(network, os.getpid(), ready), Path(way_out.LOG), keep=ready)
+    outside = Outside(way_out.argv(network, os.getpid(), ready, uid=os.geteuid()), Path(way_out.LOG), keep=ready)
     with storage_errors(Path(namespace_network.WAY_OUT)):
         Path(namespace_network.WAY_OUT).write_text(str(outside.identity), encoding="ascii")
     user_namespace.enter()

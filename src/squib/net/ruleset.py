@@ -2,8 +2,8 @@
 
 The rules never change while machines come and go: a tap is some elements in sets, put in before its device is there and taken
 out after it has gone, so no packet of a guest ever meets a missing rule. Every packet from a tap must be IPv4, from the
-address (and MAC) that its guest was given; it may go to no tap, no link-local address, and, unless asked for, nowhere but back
-on connections that others opened. What other tables drop, none of this can accept (docs/host.md).
+address (and MAC) that its guest was given; it may go to no tap, no link-local or metadata address, and, unless allowed, nowhere
+but back on connections that others opened. What other tables drop, none of this can accept (docs/host.md).
 
     a guest's packet    from_taps (raw) → published → to_host | forward: leaving → postrouting: masquerade
     a client's packet   published (the host's own: published_here) → forward: arriving → the tap
@@ -40,6 +40,10 @@ TABLE = {"family": "inet", "name": "squib"}
 _IN_TABLE = {"family": "inet", "table": "squib"}
 
 _LOOPBACK, _LINK_LOCAL = IPv4Network("127.0.0.0/8"), IPv4Network("169.254.0.0/16")
+_METADATA = tuple(map(IPv4Network, ("100.100.100.200/32", "192.0.0.192/32")))
+"""Where clouds tell their machines secrets, beside link-local addresses: Alibaba's and Oracle's."""
+_WIRE_SERVER = IPv4Network("168.63.129.16/32")
+"""Azure's, which is its name server as well: that alone stays open."""
 
 _ELEMENT_SETS: dict[str, dict[str, object]] = {
     "taps": {"type": "ifname"},
@@ -226,7 +230,8 @@ def _forward(uplink: str, closed: Sequence[IPv4Network]) -> tuple[Command, ...]:
     return (
         _chain("leaving"),
         _rule("leaving", _match(_OIF, "@taps"), _COUNT, _DROP),
-        _rule("leaving", _match(_ip("daddr"), _prefix(_LINK_LOCAL)), _COUNT, _DROP),
+        *(_rule("leaving", _match(_ip("daddr"), _prefix(one)), _COUNT, _DROP) for one in (_LINK_LOCAL, *_METADATA)),
+        _rule("leaving", _match(_ip("daddr"), _prefix(_WIRE_SERVER)), _match(_payload("th", "dport"), 53, "!="), _COUNT, _DROP),
         _rule("leaving", _ANSWERS, _ACCEPT),
         *(_rule("leaving", _match(_ip("daddr"), _prefix(network)), _COUNT, _DROP) for network in closed),
         _rule("leaving", _match(_IIF, "@outbound"), _match(_OIF, uplink), _ACCEPT),

@@ -20,20 +20,21 @@ _MAC = "9a:55:9a:55:9a:55"
 _MTU = 65520  # what pasta takes by itself: the longest IPv4 packet, rounded to words
 
 
-def argv(network: NamespaceNetwork, pid: int, ready: int) -> tuple[str, ...]:
-    """For the namespaces of the process `pid`, to be run in the machine's folder; `ready`: a descriptor of READY."""
+def argv(network: NamespaceNetwork, pid: int, ready: int, *, uid: int) -> tuple[str, ...]:
+    """For the namespaces of the process `pid` of the user `uid`, to be run in its folder; `ready`: a descriptor of READY."""
     match network.way_out.kind:
         case WayOut.PASTA:
-            return (str(network.way_out.path), *_pasta(network), *("--pid", READY), str(pid))
+            return (str(network.way_out.path), *_pasta(network, uid), *("--pid", READY), str(pid))
         case WayOut.SLIRP4NETNS:
             return (str(network.way_out.path), *_slirp4netns(network, pid), *("--ready-fd", str(ready)), str(pid), DEVICE)
 
 
-def _pasta(network: NamespaceNetwork) -> tuple[str, ...]:
+def _pasta(network: NamespaceNetwork, uid: int) -> tuple[str, ...]:
     """passt(1). The interface it would copy addresses from is named and not used, so the host needs no route anywhere."""
     ports = [f"{one.host_address}/{one.host_port}:{inside}" for inside, one in network.carried] or ["none"]
     return (
         *("--foreground", "--quiet", "--ipv4-only", "--config-net"),
+        *(() if uid else ("--runas", "0")),  # root's would become nobody, who may not join root's namespaces
         *("--ns-ifname", DEVICE, "--interface", "lo", "--mac-addr", _MAC),
         *("--address", str(network.address), "--netmask", str(network.uplink.prefixlen), "--gateway", str(network.gateway)),
         *("--dns-forward", str(network.name_server)),

@@ -27,6 +27,7 @@ class Database:
         with storage_errors(path.parent):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
+            path.chmod(0o600)
         with self._explained():
             self.connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
         try:

@@ -6,7 +6,7 @@ from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
 from squib.model.image import rebuild_hint
 from squib.vmm.console_log import ConsoleLog
-from squib.vmm.guest_report import describe_cause, describe_outcome
+from squib.vmm.guest_report import describe_cause, describe_outcome, quoted
 
 __all__ = ["explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
 
@@ -37,14 +37,14 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     """The kernel panicked (`log.panic`)."""
     if log.initramfs:
         return GuestError(
-            f"the kernel could not unpack the initrd: {log.initramfs}",
+            f"the kernel could not unpack the initrd: {quoted(log.initramfs)}",
             hint=f"it is damaged, or too large for the memory: {_MORE_MEMORY}; or {_REBUILD}",
             detail=log.tail,
         )
     for signs, meaning, hint in _PANICS:
         if any(sign in log.panic for sign in signs):
-            return GuestError(f"{meaning}: {log.panic}", hint=hint, detail=log.tail)
-    return GuestError(f"the guest's kernel panicked: {log.panic}", hint="what it said is above", detail=log.tail)
+            return GuestError(f"{meaning}: {quoted(log.panic)}", hint=hint, detail=log.tail)
+    return GuestError(f"the guest's kernel panicked: {quoted(log.panic)}", hint="what it said is above", detail=log.tail)
 
 
 def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
@@ -64,7 +64,7 @@ def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
 
 
 def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
-    said = f": {log.before_exit.strip()}" if log.before_exit.strip() else ""
+    said = f": {quoted(log.before_exit.strip())}" if log.before_exit.strip() else ""
     match end.status:
         case 64:
             return UsageError(

@@ -1,4 +1,7 @@
-"""What the guest tells of its server on the console: how healthy it is, how often restarted, and why. Lines in, words out."""
+"""What the guest tells of its server on the console: how healthy it is, how often restarted, and why. Lines in, words out.
+
+The rule: what squib says in its own voice is made of docs/guest-abi.md's words; any other text of a guest is quoted.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Marks, Ready, Restart
 
-__all__ = ["GuestReport", "after", "describe_cause", "describe_end", "describe_outcome", "summary", "tell"]
+__all__ = ["GuestReport", "after", "describe_cause", "describe_end", "describe_outcome", "quoted", "summary", "tell"]
 
 _UNCHECKED = "none"
+_QUOTED = 200
 _OUTCOMES = {
     "timeout": "no answer in time",
     "refused": "nobody listens",
@@ -95,6 +99,18 @@ def describe_end(end: Exit) -> str:
     """A guest's last word in words: its reason, and where its server gave that, how the server ended."""
     cause = describe_cause(end.cause) if end.reason == "crashed" else ""
     return f"{end.reason}: {cause}" if cause else end.reason
+
+
+def quoted(text: str) -> str:
+    r"""A guest's own words within a sentence of squib's: in double quotes, cut where they are long, `\"` and `\x1b` escaped."""
+    cut = text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+    return '"' + "".join(_escaped(character) for character in cut) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def _name_of_signal(number: int) -> str:

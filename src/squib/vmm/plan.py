@@ -122,11 +122,12 @@ def machine_config(artifact: Artifact, spec: RunSpec, name: str) -> MachineConfi
         mem_size_mib=mem_size_mib,
         vcpu_count=spec.vcpu_count or appliance.machine.vcpu_count,
         drives=(Drive("rootfs", artifact.rootfs, is_root=True),),
-        interfaces=_interfaces(appliance, spec),
+        interfaces=_interfaces(spec),
+        held=tuple((artifact.folder / name, file) for name, file in artifact.held),
     )
 
 
-def _interfaces(appliance: Appliance, spec: RunSpec) -> tuple[Interface, ...]:
+def _interfaces(spec: RunSpec) -> tuple[Interface, ...]:
     if spec.tap is not None:
         if spec.vmm is VmmKind.QEMU:
             raise UsageError("QEMU is not given tap devices here", hint="leave --tap out, or use --vmm firecracker")
@@ -136,7 +137,7 @@ def _interfaces(appliance: Appliance, spec: RunSpec) -> tuple[Interface, ...]:
         raise UsageError("--ip goes with --tap", hint="name the tap device that the guest has that address on")
     if spec.on_the_hosts_network or spec.own_network:  # in the second case there is one when it starts
         return ()
-    return (UserNetwork(_GUEST, _GATEWAY, _GUEST_MAC, outbound=appliance.network.outbound),)
+    return (UserNetwork(_GUEST, _GATEWAY, _GUEST_MAC),)
 
 
 def with_slot(

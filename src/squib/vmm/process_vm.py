@@ -21,7 +21,7 @@ from squib.model.machine import EndedBy
 from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic
-from squib.vmm.guest_report import describe_end
+from squib.vmm.guest_report import describe_end, quoted
 from squib.vmm.run_dir import check_room, rotate_console
 
 __all__ = ["ProcessVm", "last_words"]
@@ -166,7 +166,7 @@ def _words(log: ConsoleLog) -> VmEnd | None:
     if log.exit is not None:
         return VmEnd(log.exit.status, describe_end(log.exit))
     if log.panic:
-        return VmEnd(None, f"kernel panic: {log.panic}", EndedBy.GUEST)
+        return VmEnd(None, f"kernel panic: {quoted(log.panic)}", EndedBy.GUEST)
     return None
 
 

@@ -112,7 +112,9 @@ class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         ]
         | None
     ) = None
-    outbound: Annotated[bool, means("Whether the guest may open connections to the host and beyond.")] = False
+    outbound: Annotated[
+        bool, means("Whether the guest wants to open connections to the outside: squib run --outbound lets it.")
+    ] = False
 
 
 class ImageTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

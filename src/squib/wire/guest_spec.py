@@ -8,7 +8,7 @@ from squib.model.appliance import Appliance, HealthSettings
 
 __all__ = ["ABI", "encode"]
 
-ABI = 2
+ABI = 3
 
 
 def encode(appliance: Appliance, sys_path: tuple[str, ...]) -> bytes:

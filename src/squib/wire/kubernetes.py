@@ -70,8 +70,8 @@ def _container(w: Workload) -> dict[str, Any]:
     return {
         "name": w.name,
         "image": w.image,
-        "args": list(w.args),
-        **({"env": [{"name": name, "value": value} for name, value in w.env]} if w.env else {}),
+        "args": [_unexpanded(one) for one in w.args],
+        **({"env": [{"name": name, "value": _unexpanded(value)} for name, value in w.env]} if w.env else {}),
         "ports": [{"name": _PORT, "containerPort": w.port, "protocol": "TCP"}],
         "startupProbe": _probe(w.check, period_s=1, failures=w.check.start_s),
         "readinessProbe": _probe(w.check, period_s=w.check.interval_s, failures=1),
@@ -87,6 +87,11 @@ def _container(w: Workload) -> dict[str, Any]:
         },
         "volumeMounts": [{"name": _TMP, "mountPath": "/tmp"}],  # noqa: S108 - in the container
     }
+
+
+def _unexpanded(text: str) -> str:
+    """What the kubelet makes `text` of: it takes $(NAME) for a variable, and $$ for a dollar (k8s.io, "Container", args)."""
+    return text.replace("$", "$$")
 
 
 def _probe(check: Check, *, period_s: int, failures: int) -> dict[str, Any]:

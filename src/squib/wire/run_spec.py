@@ -41,6 +41,7 @@ class _RunSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     host_network: bool = False
     no_jailer: bool = False
     user_network: bool = False
+    outbound: bool = False
 
 
 def encode(spec: RunSpec) -> str:
@@ -62,6 +63,7 @@ def encode(spec: RunSpec) -> str:
         host_network=spec.host_network,
         no_jailer=spec.no_jailer,
         user_network=spec.user_network,
+        outbound=spec.outbound,
     )
     return msgspec.json.encode(value).decode()
 
@@ -92,4 +94,5 @@ def decode(text: str) -> RunSpec:
         host_network=value.host_network,
         no_jailer=value.no_jailer,
         user_network=value.user_network,
+        outbound=value.outbound,
     )

@@ -28,7 +28,7 @@ from squib.host.held import hold, is_at
 from squib.host.process import Handle, adopt
 from squib.vmm.firecracker.faults import explain_death, kvm_failed
 from squib.vmm.firecracker.start import start
-from squib.vmm.guest_report import describe_end
+from squib.vmm.guest_report import describe_end, quoted
 from squib.wire.firecracker import requests
 from squib.wire.firecracker.requests import Request
 from squib.wire.firecracker.resources import BootSource, CpuConfig, FullVmConfiguration
@@ -167,7 +167,7 @@ def _judge(process: Handle, company: Company, source: BootSource, *, forced: boo
     if console.panic:
         if "noapic" in (source.boot_args or "").split():
             hint = "leave noapic out of --kernel-opts: with it a kernel may find no disk in Firecracker"
-        raise GuestError(f"guest: kernel panic: {console.panic}", hint=hint)
+        raise GuestError(f"guest: kernel panic: {quoted(console.panic)}", hint=hint)
     if forced:
         raise GuestError("the guest was ended by force", hint="it loses what it has not written; see --stop-timeout")
     seen = f"{console.tail}\n{company.logged}"

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from squib.errors import HostError, TakenError, UsageError
 from squib.host.files import storage_errors
-from squib.host.held import is_at
+from squib.host.held import is_at, link_held
 from squib.model.jail import Jail
 from squib.vmm.firecracker.jail_plan import Carried
 
 __all__ = ["fill", "make", "seal", "staged_for"]
 
 _FOLDER_MODE = 0o711
+_COPY_CHUNK = 1 << 20
 _FOLDERS = (".", "dev", "dev/net", "run")
 """What the jailer gives to the jail's user (its docs/jailer.md)."""
 
@@ -69,9 +70,8 @@ def fill(root: Path, files: Iterable[Carried], jail: Jail, *, folder: Path, prog
             if file.source in made:
                 _give(source, target, jail, made[file.source])
                 continue
-            source = source.resolve(strict=True)  # a link to a link is none to the file
             if file.written:
-                _link_written(source, target)
+                _link_written(source.resolve(strict=True), target)  # a link to a link is none to the file
             else:
                 _link_or_copy(source, target, jail)
     with storage_errors(root / program.name):
@@ -118,13 +118,20 @@ def _link_written(source: Path, target: Path) -> None:
 
 
 def _link_or_copy(source: Path, target: Path, jail: Jail) -> None:
-    if source.stat().st_mode & stat.S_IROTH:
-        with contextlib.suppress(OSError):  # another file system
-            target.hardlink_to(source)
-            return
-    shutil.copyfile(source, target)
-    os.chown(target, jail.uid, jail.gid)
-    target.chmod(0o400)
+    # Opened once, since its name may be another's a moment later; and without waiting for a FIFO's other end.
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise UsageError(f"{source} cannot be given to a machine: it is no file", hint="name a regular file")
+        if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+            with contextlib.suppress(OSError):  # another file system
+                link_held(descriptor, target)
+                return
+        with target.open("xb") as copy:
+            os.fchmod(copy.fileno(), 0o400)
+            os.fchown(copy.fileno(), jail.uid, jail.gid)
+            shutil.copyfileobj(file, copy, _COPY_CHUNK)
 
 
 def seal(root: Path) -> None:

@@ -25,7 +25,8 @@ from squib.vmm.firecracker import configuration as plan
 from squib.vmm.firecracker import jail as jails
 from squib.vmm.firecracker import jail_plan
 from squib.vmm.firecracker.configuration import API_SOCKET, LOG, METRICS
-from squib.vmm.firecracker.namespace import entered
+from squib.vmm.handover import by_descriptor
+from squib.vmm.namespace import entered
 from squib.vmm.run_dir import JAIL, jail_root
 from squib.wire.firecracker.requests import Request
 
@@ -66,6 +67,7 @@ def api_socket(run_dir: Path) -> Path:
 @contextlib.contextmanager
 def place(config: MachineConfig, run_dir: Path, programs: Programs) -> Iterator[Place]:
     """The place for `config`. Raises TakenError (a port, a tap), UnavailableError, HostError, StorageError and its like."""
+    config, inherited = by_descriptor(config)
     for path in (config.log.path or run_dir / LOG, config.metrics or run_dir / METRICS):
         _touch(path)  # Firecracker opens both, and makes neither
     with ExitStack() as stack:
@@ -76,10 +78,10 @@ def place(config: MachineConfig, run_dir: Path, programs: Programs) -> Iterator[
             if config.namespace is not None:
                 entry = stack.enter_context(entered(config.namespace, line, run_dir))
                 wanted, socket = plan.requests(config), run_dir / API_SOCKET
-                yield Place(entry.line, wanted, socket, pass_fds=(entry.report,), settled=entry.settled)
+                yield Place(entry.line, wanted, socket, pass_fds=(entry.report, *inherited), settled=entry.settled)
                 return
             descriptors = tuple(one.fileno() for one in held)
-            yield Place(line, plan.requests(config), run_dir / API_SOCKET, pass_fds=descriptors)
+            yield Place(line, plan.requests(config), run_dir / API_SOCKET, pass_fds=(*descriptors, *inherited))
             return
         # The jailer closes what it is not told of, and nothing can be told to it.
         keeper = stack.enter_context(ports.keeper(held, run_dir)) if held else None

@@ -12,8 +12,9 @@ from typing import assert_never
 
 from squib.errors import UsageError
 from squib.formats import kernel_cmdline
-from squib.model.machine import Accel, Drive, MachineConfig, PortForward, UserNetwork, check_machine_name
-from squib.vmm.qemu.refusals import refuse, user_network
+from squib.model.machine import Accel, Drive, Interface, MachineConfig, PortForward, UserNetwork, check_machine_name
+from squib.model.network import Tap
+from squib.vmm.qemu.refusals import network_of, refuse
 from squib.vmm.run_dir import CONSOLE
 
 __all__ = ["QMP_SOCKET", "argv", "check_argv", "kernel_command_line", "trial_argv"]
@@ -59,7 +60,7 @@ def argv(config: MachineConfig, accel: Accel, *, program: Path, qmp_fd: int | No
         *("-chardev", f"socket,id=qmp,{_qmp_address(qmp_fd)},server=on,wait=off"),
         *("-mon", "chardev=qmp,mode=control"),
         *(part for drive in config.drives for part in _drive(drive, accel)),
-        *_network(user_network(config), accel),
+        *_network(network_of(config), accel),
         *("-object", "rng-random,id=rng,filename=/dev/urandom"),
         *("-device", f"{_virtio('rng', accel)},rng=rng"),
     )
@@ -104,9 +105,7 @@ def kernel_command_line(config: MachineConfig) -> str:
     """
     if config.boot_args is not None:
         return kernel_cmdline.whole(config.boot_args)
-    network = user_network(config)
-    address = () if network is None else (_ip(config.name, network),)
-    return kernel_cmdline.join((*_KERNEL_ARGS, *address, *config.kernel_args))
+    return kernel_cmdline.join((*_KERNEL_ARGS, *_address(config.name, network_of(config)), *config.kernel_args))
 
 
 def _machine(accel: Accel) -> tuple[str, ...]:
@@ -143,25 +142,36 @@ def _drive(drive: Drive, accel: Accel) -> tuple[str, ...]:
     )
 
 
-def _network(network: UserNetwork | None, accel: Accel) -> tuple[str, ...]:
+def _network(network: Interface | None, accel: Accel) -> tuple[str, ...]:
     if network is None:
         return ()
-    options = [
-        "user,id=net0",
-        "ipv6=off",
-        f"net={network.guest.network}",
-        f"host={network.gateway}",
-        f"dns={_dns(network)}",
-        f"dhcpstart={network.guest.ip}",
-        *([] if network.outbound else ["restrict=on"]),
-        *(_forward(forward, network.guest.ip) for forward in network.forwards),
-    ]
     # An option ROM is for booting from the network; it costs time, and its file is in a package of its own.
     rom = "" if accel is Accel.KVM else ",romfile="
+    mac = "" if network.guest_mac is None else f",mac={network.guest_mac}"
     return (
-        *("-netdev", ",".join(options)),
-        *("-device", f"{_virtio('net', accel)},netdev=net0,mac={network.guest_mac}{rom}"),
+        *("-netdev", ",".join(_backend(network))),
+        *("-device", f"{_virtio('net', accel)},netdev=net0{mac}{rom}"),
     )
+
+
+def _backend(network: Interface) -> tuple[str, ...]:
+    match network:
+        case Tap():
+            return ("tap,id=net0", f"ifname={_escape(network.host_dev_name)}", "script=no", "downscript=no", "vhost=off")
+        case UserNetwork():
+            return (
+                "user,id=net0",
+                "ipv6=off",
+                f"net={network.guest.network}",
+                f"host={network.gateway}",
+                f"dns={_dns(network)}",
+                f"dhcpstart={network.guest.ip}",
+                # Always: slirp can close all that is outside or nothing, the host's loopback (as its gateway) included.
+                "restrict=on",
+                *(_forward(forward, network.guest.ip) for forward in network.forwards),
+            )
+        case _:
+            assert_never(network)
 
 
 def _forward(forward: PortForward, guest: IPv4Address) -> str:
@@ -181,7 +191,12 @@ def _dns(network: UserNetwork) -> IPv4Address:
     raise UsageError(f"the network {network.guest.network} is too small", hint="QEMU's user network needs three addresses")
 
 
-def _ip(hostname: str, network: UserNetwork) -> str:
-    """`ip=` as the kernel's nfsroot.txt has it; a name server only where one can be reached."""
-    dns = f":{_dns(network)}" if network.outbound else ""
-    return f"ip={network.guest.ip}::{network.gateway}:{network.guest.netmask}:{hostname}:eth0:off{dns}"
+def _address(hostname: str, network: Interface | None) -> tuple[str, ...]:
+    """`ip=` as the kernel's nfsroot.txt has it, where the guest is told an address."""
+    match network:
+        case UserNetwork():
+            return (f"ip={network.guest.ip}::{network.gateway}:{network.guest.netmask}:{hostname}:eth0:off",)
+        case Tap() if network.guest is not None:
+            return (network.guest.parameter(hostname),)
+        case _:
+            return ()

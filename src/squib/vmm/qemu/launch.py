@@ -6,6 +6,7 @@ is past its set-up, or broken when QEMU dies there. What QEMU then said becomes 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from squib.host import command, ports, unix_socket
 from squib.host.files import storage_errors
 from squib.host.process import Handle, ProcessIdentity, adopt
 from squib.model.image import rebuild_hint
-from squib.model.machine import Accel, MachineConfig
+from squib.model.machine import Accel, EndedBy, MachineConfig, UserNetwork
+from squib.vmm.base import VmEnd
+from squib.vmm.handover import by_descriptor
+from squib.vmm.namespace import Entry, entered
 from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
-from squib.vmm.qemu.refusals import user_network
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, file_bytes, make_run_dir
+from squib.vmm.qemu.refusals import network_of
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir
 
 __all__ = ["PACKAGE", "PROGRAM", "STDERR", "Qemu", "QemuVm"]
 
@@ -38,6 +42,7 @@ class QemuVm(ProcessVm):
 
     def __init__(self, process: Handle, run_dir: Path) -> None:
         super().__init__("QEMU", process, run_dir / CONSOLE)
+        self._run_dir = run_dir
         self._qmp = run_dir / QMP_SOCKET
 
     def _ask_to_stop(self, timeout: float) -> None:
@@ -47,6 +52,10 @@ class QemuVm(ProcessVm):
     def _pull_plug(self, timeout: float) -> None:
         with QmpClient(self._qmp, timeout=timeout) as client:
             client.quit(timeout=timeout)
+
+    def _end(self, wordless: EndedBy = EndedBy.VMM) -> VmEnd:
+        end_way_out(self._run_dir)
+        return super()._end(wordless)
 
 
 class Qemu:
@@ -89,19 +98,24 @@ class Qemu:
         with storage_errors(run_dir):
             log = os.open(run_dir / STDERR, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with unix_socket.listen(run_dir / QMP_SOCKET) as server:
+            with unix_socket.listen(run_dir / QMP_SOCKET) as server, contextlib.ExitStack() as stack:
                 fd = server.fileno()
-                line = argv(config, self._accel, program=self._program, qmp_fd=fd)
+                named, held = by_descriptor(config)
+                line = argv(named, self._accel, program=self._program, qmp_fd=fd)
+                entry: Entry | None = None
+                if config.namespace is not None:
+                    entry = stack.enter_context(entered(config.namespace, line, run_dir))
+                    line = entry.line
                 child = command.spawn(
                     line,
                     cwd=run_dir,
                     stdout=log,
                     stderr=log,
                     new_session=True,
-                    pass_fds=(fd,),
+                    pass_fds=(fd, *held) if entry is None else (fd, *held, entry.report),
                     file_bytes=file_bytes(config, run_dir),
                 )
-                return adopt(child)
+                return _settled(adopt(child), entry)
         finally:
             os.close(log)
 
@@ -115,6 +129,17 @@ class Qemu:
             raise HostError(
                 f"QEMU did not come up within {_START_S:g} s", hint="is this host overloaded?", detail=said
             ) from error
+
+
+def _settled(process: Handle, entry: Entry | None) -> Handle:
+    """`process`, once it has become QEMU."""
+    try:
+        if entry is not None:
+            entry.settled(process)
+    except BaseException:
+        process.close()
+        raise
+    return process
 
 
 def _said(log: Path) -> str:
@@ -150,8 +175,8 @@ def _explain_start(said: str, config: MachineConfig) -> SquibError:
 
 def _explain_forwarding(said: str, config: MachineConfig) -> SquibError:
     """QEMU does not say why; asking again does. Where the port is free by now, somebody had it just then."""
-    network = user_network(config)
-    forwards = () if network is None else network.forwards
+    network = network_of(config)
+    forwards = network.forwards if isinstance(network, UserNetwork) else ()
     for forward in forwards:
         try:
             ports.check(forward.host_address, forward.host_port)

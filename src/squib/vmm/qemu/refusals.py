@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from squib.errors import UsageError
-from squib.model.machine import MachineConfig, UserNetwork
+from squib.model.machine import Interface, MachineConfig
+from squib.model.network import Tap
 
-__all__ = ["refuse", "user_network"]
+__all__ = ["network_of", "refuse"]
 
 
 def refuse(config: MachineConfig) -> None:
     """Raises UsageError for the first thing in `config` that squib does not make QEMU do."""
     asked = (
-        (any(not isinstance(one, UserNetwork) for one in config.interfaces), "a tap device"),
+        (config.namespace is None and any(isinstance(one, Tap) for one in config.interfaces), "a tap device of the host's"),
         (len(config.interfaces) > 1, "more than one network"),
         (config.mmds is not None, "MMDS, Firecracker's metadata service"),
         (config.vsock is not None, "a vsock device with a Unix socket"),
@@ -27,6 +28,6 @@ def refuse(config: MachineConfig) -> None:
             raise UsageError(f"QEMU cannot do this here: {what}", hint="use --vmm firecracker, or leave it out")
 
 
-def user_network(config: MachineConfig) -> UserNetwork | None:
+def network_of(config: MachineConfig) -> Interface | None:
     """The machine's network; None where it has none."""
-    return next((one for one in config.interfaces if isinstance(one, UserNetwork)), None)
+    return next(iter(config.interfaces), None)

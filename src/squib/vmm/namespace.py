@@ -1,4 +1,4 @@
-"""Firecracker in namespaces of its own: started by way of a process that makes them and then becomes it.
+"""A VMM in namespaces of its own: started by way of a process that makes them and then becomes it.
 
 So what squib keeps of the machine is the VMM's own process, from the first moment on; its working folder is the machine's, by
 which it is found and ended whoever dies meanwhile, and the way out dies with it.
