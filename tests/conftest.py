@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from hang import GRACE_S, Watch
 from support import LAB, missing
 
 if not LAB:  # no test there makes up its input, so the lab host has no hypothesis
@@ -22,12 +23,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--boot-rounds", type=int, default=1, metavar="N", help="make lab: boots of each kernel that are timed (%(default)s)"
     )
+    parser.addoption(
+        "--run-limit", type=float, default=4 * 3600, metavar="S", help="seconds that all tests may take (%(default)s)"
+    )
+    parser.addoption("--grace", type=float, default=GRACE_S, metavar="S", help="what a test has behind its limit (%(default)s)")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Programs that a shell starts in the background ignore Ctrl-C, and so do theirs: here it is taken as from a terminal."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(Watch(config.getoption("--run-limit"), config.getoption("--grace")))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

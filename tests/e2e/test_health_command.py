@@ -73,14 +73,14 @@ class Foreground:
             self.said.append(line)
             if words in line:
                 return
-        self._reader.join()
+        self._reader.join(60)
         pytest.fail(f"it never said {words!r}:\n{''.join(self.said)}\n{self.console}")
 
     def ended(self) -> int:
         assert self.process.stderr is not None
         self.said += self.process.stderr.readlines()
         status = self.process.wait(PATIENCE_S)
-        self._reader.join()
+        self._reader.join(60)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()

@@ -205,7 +205,7 @@ class Machine:
 
         thread = threading.Thread(target=enter)
         thread.start()
-        thread.join()
+        thread.join(60)
         return made[0]
 
     def run(self, *command: str) -> str:

@@ -16,6 +16,7 @@ from squib.model.machine import EndedBy, MachineConfig, VmState
 from squib.model.run import RunSpec
 from squib.store import Machine, Store
 from tiny_guest import Behaviour, FakeVm
+from waiting import until
 
 
 def test_two_stops_at_once(world: World) -> None:
@@ -43,8 +44,7 @@ def test_a_stop_of_a_machine_that_is_being_started(world: World) -> None:
             return session.machine
 
     def stop(running: Running) -> Machine:
-        while not running.store.list():
-            pass
+        until(running.store.list)
         assert running.store.get("clock").process is None
         with pytest.raises(TakenError, match="still being started"):
             running.ending.stop("clock", 0.1)
@@ -76,8 +76,7 @@ def test_rm_during_a_stop(world: World) -> None:
     assert "--force" in caught.value.hint
 
     def force(running: Running) -> Machine:
-        while running.store.get("clock").state is not VmState.STOPPING:
-            pass
+        until(lambda: running.store.get("clock").state is VmState.STOPPING)
         return running.ending.remove("clock", force=True)
 
     stopped, removed = at_once(world, lambda running: running.ending.stop("clock", 60), force)

@@ -137,7 +137,7 @@ def test_slowloris_is_timed_out_however_it_drips() -> None:
         thread.start()
         answer = sock.recv(1000)
         stop.set()
-        thread.join()
+        thread.join(60)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
@@ -203,22 +203,6 @@ def test_100_mb_of_garbage_in_bounded_memory() -> None:
                     continue
                 assert b" 200 " not in read_all(sock)
     assert resident_kib() - before < 24_000
-
-
-def test_1100_connections_at_a_limit_of_1024() -> None:
-    with serving() as (address, server):
-        socks = [connect(address) for _ in range(1100)]
-        for sock in socks:
-            sock.sendall(GET)
-        for sock in socks[:1024]:
-            read_answers(sock, 1)
-        assert len(server._connections) == 1024
-        for sock in socks[:76]:
-            sock.close()
-        for sock in socks[1024:]:
-            read_answers(sock, 1)
-        for sock in socks:
-            sock.close()
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, 3.2e9])

@@ -35,6 +35,7 @@ from squib.vmm.qemu.argv import argv
 from squib.vmm.qemu.launch import Qemu
 from support import firecracker, kvm_that_works, tool
 from tiny_guest import Behaviour, FakeVmm, config, vmlinux
+from waiting import until
 
 Setup = tuple[Vmm, Callable[[Behaviour], MachineConfig]]
 READY_S = 60.0
@@ -139,9 +140,9 @@ def test_only_its_owner_may_look(setup: Setup, run_dir: Path) -> None:
     ("behaviour", "error", "message", "hint"),
     [
         (Behaviour.USAGE, UsageError, "refused an option: \"clock: unknown option '--prot'", "--help"),
-        (Behaviour.FAILED, GuestError, "could not set itself up: squib.init: eth0", "above"),
+        (Behaviour.FAILED, GuestError, 'could not set itself up: "squib.init: eth0', "above"),
         (Behaviour.CRASHED, GuestError, "the server crashed", "above"),
-        (Behaviour.PANICS, GuestError, "init, died: Attempted to kill init", "squib build"),
+        (Behaviour.PANICS, GuestError, 'init, died: "Attempted to kill init', "squib build"),
         (Behaviour.VANISHES, GuestError, "ended", ""),
     ],
 )
@@ -167,8 +168,8 @@ def test_the_deadline_says_how_far_it_got(setup: Setup, run_dir: Path, behaviour
     with launch(setup, behaviour, run_dir) as vm:
         try:
             if behaviour is Behaviour.NEVER_READY:
-                while not vm.console.read_bytes().count(b"squib.boot"):
-                    assert vm.wait(0.05) is None
+                until(lambda: vm.wait(0.05) is not None or b"squib.boot" in vm.console.read_bytes())
+                assert vm.poll() is None
             with pytest.raises(GuestError, match=message) as caught:
                 vm.wait_ready(0.2)
             assert "--timeout" in caught.value.hint

@@ -20,7 +20,7 @@ from squib.build.appliance_files import read
 from squib.build.bytecode import compile_module
 from squib.build.cache import Cache
 from squib.build.interpreter import Interpreter
-from squib.build.shared_libraries import Resolver, closure, system_folders
+from squib.build.shared_libraries import Native, Resolver, closure, system_folders
 from squib.formats import elf
 from squib.host import command
 from squib.host.files import cache_home
@@ -94,7 +94,7 @@ class _Builder:
         self._library = f"/usr/lib/python{python.short_version}"
         self._packages = f"{layout.VENV}/lib/python{python.short_version}/site-packages"
         self._cache = Cache(cache_home() / "bytecode")
-        self._native: list[tuple[Path, bytes, str]] = []
+        self._native: list[Native] = []
 
     def add(self, entry: Entry) -> None:
         self.entries.setdefault(entry.path, entry)
@@ -149,7 +149,7 @@ class _Builder:
         multiarch = str(getattr(sys.implementation, "_multiarch", ""))
         resolver = Resolver(read(self._python.binary), system_folders(multiarch), self._cache)
         found, loader = closure(self._native, resolver, read)
-        brought = {source.resolve() for source, _, _ in self._native}
+        brought = {native.source.resolve() for native in self._native}
         folder = str(found["libc.so.6"].source.parent)
         for library in found.values():
             if library.source.resolve() not in brought:
@@ -170,7 +170,7 @@ class _Builder:
 
     def _program(self, source: Path, there: str) -> None:
         data = read(source)
-        self._native.append((source, data, there))
+        self._native.append(Native(source, there, data))
         self.add(File(there, elf.cut_symbols(data), 0o755))
 
     def _file(self, source: Path, there: str) -> None:

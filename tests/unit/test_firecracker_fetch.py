@@ -208,7 +208,7 @@ def answering(data: bytes, pause: float = 0.0) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.getsockname()[1]}/"
         finally:
             over.set()
-            thread.join()
+            thread.join(60)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from squib.build import app_folder
-from squib.build.app_folder import AppFolder
+from squib.build import appliance_files
+from squib.build.appliance_files import AppFolder
 from squib.build.include import Included, included, tell_left_out
 from squib.build.secret_files import secret_by_content, secret_by_name
 from squib.errors import ApplianceError, SquibError
@@ -253,7 +253,7 @@ def test_the_bounds(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         smaller.setattr("squib.build.include.BOUNDS", Bounds(4, 1 << 30, 64))
         with pytest.raises(ApplianceError, match="at most 4 files and folders"):
             include(top, "static", "lib")
-    monkeypatch.setattr(app_folder, "BOUNDS", Bounds(99, 9, 64))
+    monkeypatch.setattr(appliance_files, "BOUNDS", Bounds(99, 9, 64))
     with pytest.raises(ApplianceError, match="more than 9 bytes together"):
         include(top, "static", "lib")
 

@@ -47,7 +47,7 @@ def test_an_answer() -> None:
         thread = threading.Thread(target=run)
         thread.start()
         answer = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/a?b=c", 20)
-        thread.join()
+        thread.join(60)
     assert (answer.status, answer.body, answer.error) == (200, b"body", "")
     assert answer.latency_us > 0
     assert heard[0].startswith(b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:")

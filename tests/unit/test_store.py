@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -199,6 +202,81 @@ def test_an_interrupt_while_it_waits_leaves_no_lock(store: Store, tmp_path: Path
     store.reserve(WISH)
     with Store(store.folder, busy_s=0.1) as other:
         assert [machine.name for machine in other.list()] == ["clock"], "the lock was given back, and the change is there"
+
+
+def test_reading_waits_for_no_change_that_is_being_prepared(store: Store) -> None:
+    machine = store.reserve(WISH)
+    with Store(store.folder, busy_s=0.01) as other, store.transaction():
+        store.stopping(machine.id)
+        for _ in range(3):
+            assert [one.state for one in other.list()] == [VmState.STARTING], "what is not committed is not seen"
+            assert other.get("clock") == other.find(machine.id) == machine
+            assert (other.network_leases(), other.jail_leases()) == ((), {})
+            Store(store.folder, busy_s=0.01).close()
+
+
+def test_however_many_read_a_change_has_its_turn(store: Store) -> None:
+    """Each read begins before the last one has ended, so the file is never without a reader."""
+    over = threading.Event()
+    inside = threading.Barrier(2)
+
+    def read() -> None:
+        with Store(store.folder, busy_s=60) as other:
+            while not over.is_set():
+                with other._database.reading():
+                    other.list()
+                    with contextlib.suppress(threading.BrokenBarrierError):
+                        inside.wait(0.05)
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(4)]
+        try:
+            for _ in range(20):
+                store.reserve(WISH)
+        finally:
+            over.set()
+        for reader in readers:
+            reader.result(60)
+    assert len(store.list()) == 20
+
+
+WRONG = {
+    "id": "../../../etc",
+    "name": "\x1b]0;evil\x07",
+    "state": "sleeping",
+    "owner_pid": -1,
+    "pid": 1 << 40,
+    "accel": "magic",
+    "artifact": "a\0b",
+    "ended_by": "nobody",
+    "endpoints": "1.2.3.4:http",
+    "vcpu_count": -1,
+}
+
+
+@pytest.mark.parametrize("column", WRONG)
+def test_a_row_that_squib_did_not_write(store: Store, column: str) -> None:
+    store.reserve(WISH)
+    store._connection.execute(f"UPDATE machines SET {column} = ?", (WRONG[column],))
+    with pytest.raises(StorageError, match="is damaged: what it says of the machine '") as caught:
+        store.list()
+    assert "mv " in caught.value.hint
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("column", "value"), [("host_address", "nowhere"), ("host_port", 70000), ("guest_port", 0)])
+def test_a_port_that_squib_did_not_write(store: Store, column: str, value: object) -> None:
+    store.reserve(replace(WISH, publish=(Publish(LOOPBACK, 0, 80),)))
+    store._connection.execute(f"UPDATE publications SET {column} = ?", (value,))
+    with pytest.raises(StorageError, match="is damaged"):
+        store.get("clock")
+
+
+def test_a_file_with_other_columns(store: Store) -> None:
+    store.reserve(WISH)
+    store._connection.execute("ALTER TABLE publications RENAME COLUMN guest_port TO x")
+    with pytest.raises(SquibError, match="no such column"):
+        store.list()
 
 
 def test_only_the_owner_may_read(store: Store) -> None:

@@ -43,7 +43,7 @@ def served(path: Path, parts: Iterable[bytes], pause: float) -> Iterator[UnixHtt
                 yield http
         finally:
             over.set()
-            thread.join()
+            thread.join(60)
 
 
 def dripping(data: bytes) -> list[bytes]:

@@ -5,20 +5,20 @@ The builder is imported where something is built: a run from a folder needs none
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from squib.app.pruning import tidy_artifacts
 from squib.build.kernels import KernelSource
 from squib.build.opening import copy_artifact, described, open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
 from squib.host.files import alone_in, publish, staging, storage_errors
+from squib.host.held import lock_shared
 from squib.host.ownership import is_anothers
 from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from squib.build.artifact import BuildPlan
 
 __all__ = ["Building"]
-
-_KEPT_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +71,11 @@ class Building:
 
     def _copied(self, place: Folder, report: Progress) -> Artifact:
         """Of another user's artifact only what lies in a folder of one's own can be believed: its owner may write the rest."""
-        known = described(place)
-        found = _whole(self._final(known))
-        if found is not None:
-            return self._used(found)
+        final = self._final(described(place))
+        if final.is_dir():
+            with alone_in(self.cache):
+                if (found := _whole(final)) is not None:
+                    return _used(found)
         report(f"copying {place.path}, which belongs to another user", None)
         return self._kept(lambda out: copy_artifact(place, out))
 
@@ -91,24 +90,12 @@ class Building:
                         shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
                     publish(folder / "artifact", final)
                     found = open_artifact(final)
-        self._used(found)
-        self._prune()
+                found = _used(found)
+        tidy_artifacts(self.cache, self.in_use)
         return found
 
     def _final(self, artifact: Artifact) -> Path:
         return self.cache / f"{artifact.manifest.appliance.name}-{artifact.digest[:16]}"
-
-    def _used(self, artifact: Artifact) -> Artifact:
-        with storage_errors(artifact.folder):
-            os.utime(artifact.folder)
-        return artifact
-
-    def _prune(self) -> None:
-        """Removes what no run asked for in a week, and what no machine would need for a restart."""
-        for folder in self.cache.iterdir():
-            with contextlib.suppress(OSError):  # somebody else was quicker
-                if time.time() - folder.stat().st_mtime > _KEPT_S and folder.resolve() not in self.in_use():
-                    shutil.rmtree(folder)
 
 
 def _is_artifact(folder: Path) -> bool:
@@ -116,6 +103,13 @@ def _is_artifact(folder: Path) -> bool:
     manifest = folder / MANIFEST
     with storage_errors(manifest):
         return manifest.is_file()
+
+
+def _used(artifact: Artifact) -> Artifact:
+    """`artifact`, in use from now on: nobody removes it from the cache as long as somebody refers to this."""
+    with storage_errors(artifact.folder):
+        os.utime(artifact.folder)
+        return replace(artifact, kept=lock_shared(artifact.folder))
 
 
 def _whole(folder: Path) -> Artifact | None:

@@ -148,7 +148,12 @@ def _firecracker() -> FirecrackerFound:
     if found is None:
         return FirecrackerFound(ProgramFound("firecracker", "", None), fetched=False, digest_from="")
     known = binaries.known(binaries.digest(found.path))
-    program = survey.ask_version("firecracker", "", found.path)
+    try:
+        program = survey.ask_version("firecracker", "", binaries.checked(found.path))
+    except UnavailableError:
+        program = ProgramFound(
+            "firecracker", "", found.path, problem="it is not the one that squib fetched, so it is not tried"
+        )
     return FirecrackerFound(program, found.fetched, "" if known is None else known.source)
 
 

@@ -51,11 +51,14 @@ class Jails:
         One that stays has its lease still, so the next command tries again, and nobody gets its user; no other machine is kept
         from anything by it.
         """
-        for machine_id in self.store.jail_leases():
+        for machine_id in filter(self._is_over, self.store.jail_leases()):  # those that run are nothing to change the store for
             with contextlib.suppress(HostError, StorageError), self.store.transaction():  # nobody starts it again meanwhile
-                machine = self.store.find(machine_id)
-                if machine is None or machine.over:
+                if self._is_over(machine_id):
                     self._take_back(machine_id)
+
+    def _is_over(self, machine_id: str) -> bool:
+        machine = self.store.find(machine_id)
+        return machine is None or machine.over
 
     def _take_back(self, machine_id: str) -> None:
         run_dir = self.store.machines_dir / machine_id

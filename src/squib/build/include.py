@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NoReturn
 
-from squib.build.app_folder import BOUNDS, AppFolder
+from squib.build.appliance_files import BOUNDS, AppFolder
 from squib.build.secret_files import secret_by_content, secret_by_name
 from squib.errors import ApplianceError, MissingError
 from squib.host.untrusted import kind_of

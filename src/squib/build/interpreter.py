@@ -25,7 +25,8 @@ _SYSCONFIG_DATA = "_PYTHON_SYSCONFIGDATA_NAME"
 class Interpreter:
     """`short_version` is `3.N`; `search_path` are the folders of installed packages, in the order of sys.path.
 
-    `builtin` are modules within the binary itself, `frozen` those whose byte code is; `suffixes` end names of C extensions.
+    `builtin` are modules within the binary itself, `frozen` those whose byte code is; `suffixes` end names of C extensions,
+    `cache_tag` is in those of byte code that lies in a `__pycache__`.
     """
 
     binary: Path
@@ -37,6 +38,7 @@ class Interpreter:
     builtin: frozenset[str]
     frozen: frozenset[str]
     magic: bytes
+    cache_tag: str
     search_path: tuple[Path, ...]
 
 
@@ -66,6 +68,7 @@ def running() -> Interpreter:
         builtin=frozenset(sys.builtin_module_names),
         frozen=frozenset(_imp._frozen_module_names()),  # type: ignore[attr-defined]  # noqa: SLF001 - the only list, not in typeshed
         magic=importlib.util.MAGIC_NUMBER,
+        cache_tag=str(sys.implementation.cache_tag),
         search_path=tuple(
             Path(folder)
             for folder in folders

@@ -4,21 +4,24 @@ Order of search (ld.so(8)): DT_RPATH where there is no DT_RUNPATH, DT_RUNPATH, t
 ones. LD_LIBRARY_PATH and glibc-hwcaps folders are left out: they would make the image depend on who builds it and on which
 processor. In the image all libraries lie in one folder, the one where the building machine keeps libc: its ld.so searches
 there without a cache. RPATHs of the building machine lead nowhere in the image, and the search then comes to that folder.
+Libraries that a distribution brings (NAME.libs) stay in their place, where $ORIGIN finds them: two of one name do not meet.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from squib.build.cache import Cache, key
-from squib.errors import HostError, UnavailableError
+from squib.errors import HostError, SquibError, UnavailableError
 from squib.formats import elf
 from squib.formats.elf import Linking
 
-__all__ = ["Library", "Resolver", "closure", "system_folders"]
+__all__ = ["Library", "Native", "Resolver", "closure", "system_folders"]
 
 _CONFIGURATION = Path("/etc/ld.so.conf")
 _DEFAULTS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
@@ -103,37 +106,70 @@ class Resolver:
             return False
 
 
-def closure(
-    roots: Iterable[tuple[Path, bytes, str]], resolver: Resolver, read: Callable[[Path], bytes]
-) -> tuple[dict[str, Library], str]:
-    """All libraries that `roots` (source, content, name for people) need, by name; and the PT_INTERP of the first that has one.
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A file that ld.so loads: where it lies here and in the image, its content here, and whether it is sure to be loaded."""
 
-    Raises UnavailableError where a library is missing, HostError where one name means two libraries.
+    source: Path
+    path: str
+    data: bytes
+    loaded: bool = True
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.path.rpartition("/")[2]
+
+
+def closure(roots: Iterable[Native], resolver: Resolver, read: Callable[[Path], bytes]) -> tuple[dict[str, Library], str]:
+    """All libraries that `roots` need beside themselves, by name; and the PT_INTERP of the first that has one.
+
+    Where one name means two libraries, their content decides. What a root may never load need not be there. Raises
+    UnavailableError where a library is missing, HostError where one name means two that differ.
     """
     libraries: dict[str, Library] = {}
     interpreter = ""
-    waiting = [(source, data, label) for source, data, label in roots]
+    waiting = list(roots)
+    places = {item.source: item.path for item in waiting}
+    own_names = {path.rpartition("/")[2] for path in places.values()}
     while waiting:
-        source, data, label = waiting.pop(0)
-        linking = resolver.linking(data, source)
+        item = waiting.pop(0)
+        linking = resolver.linking(item.data, item.source)
         interpreter = interpreter or linking.interpreter
         for name in linking.needed:
             if name == Path(interpreter).name:
                 continue  # ld.so itself: it is there when it starts
-            path = resolver.find(name, linking, source)
-            if name in libraries:
-                if path is not None and not path.samefile(libraries[name].source):
-                    raise HostError(
-                        f"{name} means two libraries: {libraries[name].source} for {libraries[name].needed_by}, "
-                        f"{path} for {label}",
-                        hint="an image has room for one of them: install packages that agree",
-                    )
+            path = resolver.find(name, linking, item.source)
+            if (path is None and name in own_names) or (path is not None and _stays(item, path, places)):
                 continue
-            if path is None:
-                raise UnavailableError(
-                    f"{source} needs the library {name}, which is not installed", hint=f"apt-file search {name}"
-                )
-            content = read(path)
-            libraries[name] = Library(Path(name).name, path, content, label)
-            waiting.append((path, content, Path(name).name))
+            if path is None or not _agrees(path, libraries.get(name), read):
+                if item.loaded:
+                    raise _conflict(name, path, item, libraries.get(name))
+                continue
+            if name not in libraries:
+                content = read(path)
+                libraries[name] = Library(Path(name).name, path, content, item.name)
+                waiting.append(Native(path, Path(name).name, content, item.loaded))
     return libraries, interpreter
+
+
+def _stays(item: Native, library: Path, places: dict[Path, str]) -> bool:
+    """Whether the library is in the image already, where `item` finds it: as far from it there as it is here ($ORIGIN)."""
+    where = places.get(Path(os.path.normpath(library)))
+    here = os.path.relpath(os.path.normpath(library), item.source.parent)
+    return where is not None and where == posixpath.normpath(posixpath.join(posixpath.dirname(item.path), here))
+
+
+def _agrees(path: Path, known: Library | None, read: Callable[[Path], bytes]) -> bool:
+    return known is None or path.samefile(known.source) or read(path) == known.data
+
+
+def _conflict(name: str, path: Path | None, item: Native, known: Library | None) -> SquibError:
+    if path is None or known is None:
+        return UnavailableError(
+            f"{item.source} needs the library {name}, which is not installed", hint=f"apt-file search {name}"
+        )
+    return HostError(
+        f"{name} means two libraries: {known.source} for {known.needed_by}, {path} for {item.name}",
+        hint="an image has room for one of them: install packages that agree",
+    )

@@ -19,6 +19,7 @@ import click
 from squib import __version__
 from squib.cli.report import complain, open_what_is_closed, show_error, silence
 from squib.errors import SquibError, StorageError, UsageError
+from squib.host.caught import answer
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -41,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("squib.cli.logs:logs", "Print what a microVM's console has said."),
     "measure": ("squib.cli.measure:measure", "Find the least memory that an appliance works in."),
     "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
+    "prune": ("squib.cli.prune:prune", "Remove from squib's cache what no microVM needs."),
     "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
     "push": ("squib.cli.push:push", "Send a container image to a registry."),
     "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),
@@ -103,7 +105,7 @@ def squib() -> None:
 def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> NoReturn:
     """Runs one command line and exits with its code (docs/exit-codes.md)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        answer(number, _terminate)
     open_what_is_closed()
     raise SystemExit(_run(arguments, prog_name))
 

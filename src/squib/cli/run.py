@@ -22,6 +22,7 @@ from squib.cli.outbound import may_go_out, outbound_option, tell_outbound
 from squib.cli.progress import progress
 from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
+from squib.host.caught import answer
 from squib.model.appliance import Appliance
 from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
@@ -202,7 +203,7 @@ def _watch(session: Session, narrator: Narrator) -> VmEnd:
     except (KeyboardInterrupt, SystemExit):
         try:
             say("stopping; once more to end it at once")
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            answer(signal.SIGTERM, signal.default_int_handler)
             end = session.stop(STOP_S, narrator.output)
         except KeyboardInterrupt:
             end = session.vm.kill()

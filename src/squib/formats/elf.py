@@ -11,7 +11,7 @@ import io
 import struct
 from dataclasses import dataclass
 
-__all__ = ["MAGIC", "Linking", "cut_symbols", "go_architecture", "is_same_machine", "read_linking"]
+__all__ = ["MAGIC", "Linking", "cut_symbols", "go_architecture", "is_loadable", "is_same_machine", "read_linking"]
 
 MAGIC = b"\x7fELF"
 
@@ -70,6 +70,15 @@ def _text(tag: object, name: str) -> str:
 def is_same_machine(data: bytes, other: bytes) -> bool:
     """Whether both begin as ELF files of one class, byte order and machine; 20 bytes of each are enough."""
     return data[:4] == MAGIC and data[4:6] == other[4:6] and data[18:20] == other[18:20]
+
+
+def is_loadable(data: bytes) -> bool:
+    """Whether `data` is a whole 64-bit little-endian ELF file with segments: a program or a shared library, no object file."""
+    try:
+        cut_symbols(data)
+    except ValueError:
+        return False
+    return int(_HEADER.unpack_from(data)[10]) > 0
 
 
 def go_architecture(data: bytes) -> str:

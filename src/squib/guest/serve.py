@@ -46,7 +46,8 @@ def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, st
     _open_standard_descriptors()
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what an app prints is seen at once, as in the guest
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
     try:
         options = command_line.parse(spec, argv, environ, command)
     except command_line.UsageProblem as problem:

@@ -17,6 +17,7 @@ from squib.errors import HostError, MissingError, PermissionDeniedError, SquibEr
 from squib.host.homes import cache_home, is_private, state_home
 
 __all__ = [
+    "abandoned",
     "alone_in",
     "cache_home",
     "made_for",
@@ -158,6 +159,12 @@ def made_for(folder: Path) -> Iterator[None]:
 
 
 def _sweep(parent: Path) -> None:
+    for left in abandoned(parent):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def abandoned(parent: Path) -> Iterator[Path]:
+    """What killed processes left of `staging`: nobody has a lock on it, and nobody will."""
     for left in parent.glob(f"{_STAGING}*"):
         with contextlib.suppress(OSError):
             # Between a folder's making and its lock there is a moment: young ones are left alone.
@@ -165,10 +172,11 @@ def _sweep(parent: Path) -> None:
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if _lock(descriptor):
-                    shutil.rmtree(left, ignore_errors=True)
+                free = _lock(descriptor)
             finally:
                 os.close(descriptor)
+            if free:
+                yield left
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ __all__ = [
     "stat_fields",
     "user_ids",
     "working_in",
+    "works_in",
 ]
 
 _ROOT = Path("/")
@@ -105,23 +106,32 @@ def working_in(folder: Path, *, said_in: Path | None = None) -> tuple[ProcessIde
     They have it for their working folder, and a file in it (or in `said_in`) for their standard error, which tells them from
     somebody who is there to look around. Also those whose root it is, as that of a jailed one.
     """
-    found, folder = [], folder.resolve()  # as the kernel tells it
-    said = f"{folder if said_in is None else said_in.resolve()}/"
+    found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         identity = identify(int(entry.name))  # first: the number may be another's a moment later
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if identity is not None and _works_in(entry, folder, said):
+            if identity is not None and _works_in(entry, folder, said_in):
                 found.append(identity)
     return tuple(found)
 
 
-def _works_in(process: Path, folder: Path, said: str) -> bool:
-    where = (process / "cwd").readlink()
-    if where == folder:
-        return str((process / "fd/2").readlink()).startswith(said)
-    return where == _ROOT and (process / "cwd").samefile(folder)
+def works_in(identity: ProcessIdentity, folder: Path) -> bool:
+    """Whether that process is one of those that `working_in` finds in `folder`, which may have been deleted since."""
+    try:
+        return _works_in(Path(f"/proc/{identity.pid}"), folder, None) and alive(identity)
+    except OSError:  # it ended, or is another user's
+        return False
+
+
+def _works_in(process: Path, folder: Path, said_in: Path | None) -> bool:
+    where = str((process / "cwd").readlink())
+    if where == str(_ROOT):
+        return (process / "cwd").samefile(folder)
+    told = folder.resolve()  # as the kernel tells it
+    said = f"{told if said_in is None else said_in.resolve()}/"
+    return where in {str(told), f"{told} (deleted)"} and str((process / "fd/2").readlink()).startswith(said)
 
 
 def owner(identity: ProcessIdentity) -> int | None:

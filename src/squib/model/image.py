@@ -17,6 +17,7 @@ __all__ = [
     "VMLINUX",
     "Artifact",
     "FileRecord",
+    "InputKind",
     "InputRecord",
     "KernelRecord",
     "Manifest",
@@ -46,13 +47,29 @@ class FileRecord:
     sha256: str
 
 
+class InputKind(Enum):
+    """Whose a thing is that went in: for the bill of materials, which names each as its owner does."""
+
+    APPLIANCE = "the appliance"
+    SQUIB = "squib"
+    PYTHON = "CPython"
+    DISTRIBUTION = "a Python distribution"
+    KERNEL = "the kernel"
+    OTHER = "another file"
+
+
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """A thing that went in: an interpreter, a library, a module, a program. `version` may be empty; `sha256` in hex."""
+    """A thing that went in: an interpreter, a library, a distribution, a program. `version` may be empty; `sha256` in hex.
+
+    `kind`, and `source`, the file (or one of the files) that it was read from on this machine, are not kept in a manifest.
+    """
 
     name: str
     version: str
     sha256: str
+    kind: InputKind = field(default=InputKind.OTHER, compare=False)
+    source: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +101,15 @@ class Manifest:
 class Artifact:
     """A folder with the files, and what its manifest says; `digest` is the manifest's own sha256, in hex.
 
-    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them.
+    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them. `kept`: what
+    keeps its folder in the cache until the store knows of a machine that was started from it.
     """
 
     folder: Path
     manifest: Manifest
     digest: str = field(default="", compare=False)
     held: tuple[tuple[str, Held], ...] = field(default=(), compare=False, repr=False)
+    kept: Held | None = field(default=None, compare=False, repr=False)
 
     @property
     def rootfs(self) -> Path:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from squib.model.namespace_network import NamespaceNetwork
 
 __all__ = [
+    "MACHINE_NAME",
     "Accel",
     "Drive",
     "EndedBy",
@@ -34,7 +35,9 @@ __all__ = [
     "check_machine_name",
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+MACHINE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+"""A regular expression of the names that a machine may have."""
+_NAME = re.compile(MACHINE_NAME)
 
 
 class Accel(StrEnum):

@@ -1,4 +1,4 @@
-"""The SQLite file: opened, locked for one change at a time, and every trouble with it told with its remedy."""
+"""The SQLite file: opened, read by many, changed by one at a time, and every trouble with it told with its remedy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from squib.errors import HostError, PermissionDeniedError, SquibError, StorageError
 from squib.host.files import storage_errors
-from squib.store.schema import migrate
+from squib.store.schema import migrate, outdated
 
-__all__ = ["BUSY_S", "Database", "explain"]
+__all__ = ["BUSY_S", "Database", "damaged", "explain"]
 
 BUSY_S = 15.0
 """Seconds to wait for another squib's change."""
@@ -36,8 +36,9 @@ class Database:
                 self.connection.execute("PRAGMA foreign_keys = ON")
                 # The journal keeps its room between changes, so that on a full disk a machine can still end and be removed.
                 self.connection.execute("PRAGMA journal_mode = PERSIST")
-                with self.transaction():
-                    migrate(self.connection, path)
+                if outdated(self.connection):
+                    with self.transaction():
+                        migrate(self.connection, path)
         except BaseException:
             self.connection.close()
             raise
@@ -61,6 +62,23 @@ class Database:
                 self._roll_back()
                 raise
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read in here is of one moment. Inside a change, it is a part of that.
+
+        It shares the file with other readers, and with a change that is being prepared. A change that is written takes the lock
+        PENDING first (sqlite.org/lockingv3.html), behind which no new reader gets in: however many read, it has its turn.
+        """
+        if self.connection.in_transaction:
+            yield
+            return
+        with self._explained():
+            try:
+                self.connection.execute("BEGIN")
+                yield
+            finally:
+                self._roll_back()
+
     def _roll_back(self) -> None:
         if self.connection.in_transaction:  # some errors have done it already (sqlite.org/lang_transaction.html)
             self.connection.execute("ROLLBACK")
@@ -77,6 +95,15 @@ class Database:
             raise explain(self._path, error, self._busy_s) from error
 
 
+def damaged(path: Path, why: str = "") -> StorageError:
+    """Read from another file, written by others, or with its journal gone: no row of it is trusted, and none is taken over."""
+    quoted = shlex.quote(str(path))
+    return StorageError(
+        f"{path} is damaged{why and f': {why}'}",
+        hint=f"move it away: mv {quoted} {quoted}.damaged (the next command ends the machines that still run)",
+    )
+
+
 def explain(path: Path, error: sqlite3.Error, busy_s: float = BUSY_S) -> SquibError:
     """What `error` means for whoever has the file."""
     quoted, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
@@ -87,11 +114,7 @@ def explain(path: Path, error: sqlite3.Error, busy_s: float = BUSY_S) -> SquibEr
                 f"{path} is locked by another program for over {busy_s:g} s", hint=f"see who has it: fuser -v {quoted}"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            # Read from another file, or with its journal gone: no row of it can be trusted, so none is taken over.
-            return StorageError(
-                f"{path} is damaged",
-                hint=f"move it away: mv {quoted} {quoted}.damaged (the next command ends the machines that still run)",
-            )
+            return damaged(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return PermissionDeniedError(f"this user may not write {path}", hint=f"see who may: ls -ld {folder} {quoted}")
         case sqlite3.SQLITE_CANTOPEN:

@@ -7,7 +7,7 @@ import difflib
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,16 +22,23 @@ from squib.store import database
 from squib.store import jail_leases as jails
 from squib.store import network_leases as networks
 from squib.store.leases import free_name, lease_port
-from squib.store.records import Machine, Reservation, endpoints_text, machine_of
+from squib.store.records import COLUMNS, Machine, Reservation, endpoints_text, machine_of
 
 __all__ = ["Store"]
 
+_Rows = list[sqlite3.Row]
+_TABLES = ("port_leases", "publications")
+_PORTS = "SELECT machine_id, host_address, host_port, guest_port FROM"
+_ORDER = "ORDER BY guest_port, host_port"
 _NAMED = 5
 """So many machines are named to whoever asked for one that is not there."""
 
 
 class Store:
-    """The open database; a context manager. Each method is one transaction. `folder` and `busy_s` are for tests."""
+    """The open database; a context manager. Each method is one transaction; those that only read keep no one from changing it.
+
+    `folder` and `busy_s` are for tests.
+    """
 
     def __init__(self, folder: Path | None = None, *, busy_s: float | None = None) -> None:
         self.folder = state_home() if folder is None else folder
@@ -171,19 +178,20 @@ class Store:
 
     def get(self, name: str) -> Machine:
         """The machine with that name. Raises MissingError."""
-        with self.transaction():
+        with self._database.reading():
             return self._by("name", name)
 
     def find(self, machine_id: str) -> Machine | None:
         """The machine with that id, or None where it was removed."""
-        with self.transaction():
+        with self._database.reading():
             return self._find("id", machine_id)
 
     def list(self) -> tuple[Machine, ...]:
         """All machines, in the order they were made in, whatever the clock said then."""
-        with self.transaction():
-            rows = self._connection.execute("SELECT * FROM machines ORDER BY rowid").fetchall()
-            return tuple(self._machine(row) for row in rows)
+        with self._database.reading():
+            rows = self._connection.execute(f"SELECT {COLUMNS} FROM machines ORDER BY rowid").fetchall()  # noqa: S608 - a literal
+            leases, published = map(self._by_machine, _TABLES)
+            return tuple(self._of(row, leases.get(row["id"], ()), published.get(row["id"], ())) for row in rows)
 
     def lease_network(
         self, machine_id: str, network_id: str, choose: Callable[[frozenset[str]], Slot]
@@ -194,7 +202,7 @@ class Store:
 
     def network_leases(self) -> tuple[networks.NetworkLease, ...]:
         """All networks that are leased, also those of machines that have gone since."""
-        with self.transaction():
+        with self._database.reading():
             return networks.network_leases(self._connection)
 
     def release_network(self, lease: networks.NetworkLease) -> None:
@@ -209,7 +217,7 @@ class Store:
 
     def jail_leases(self) -> dict[str, int]:
         """The users of all jails by the ids of their machines, also of machines that have gone since."""
-        with self.transaction():
+        with self._database.reading():
             return jails.jail_leases(self._connection)
 
     def release_jail(self, machine_id: str) -> None:
@@ -245,18 +253,28 @@ class Store:
 
     def _find(self, column: str, value: str) -> Machine | None:
         # `column` is a literal of this module.
-        row = self._connection.execute(f"SELECT * FROM machines WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
+        row = self._connection.execute(f"SELECT {COLUMNS} FROM machines WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
         return None if row is None else self._machine(row)
 
     def _machine(self, row: sqlite3.Row) -> Machine:
         leases, published = (
-            self._connection.execute(
-                f"SELECT * FROM {table} WHERE machine_id = ? ORDER BY guest_port, host_port",  # noqa: S608 - a literal
-                (row["id"],),
-            ).fetchall()
-            for table in ("port_leases", "publications")
+            self._connection.execute(f"{_PORTS} {table} WHERE machine_id = ? {_ORDER}", (row["id"],)).fetchall()
+            for table in _TABLES
         )
-        return machine_of(row, leases, published, self.machines_dir)
+        return self._of(row, leases, published)
+
+    def _of(self, row: sqlite3.Row, leases: Sequence[sqlite3.Row], published: Sequence[sqlite3.Row]) -> Machine:
+        try:
+            return machine_of(row, leases, published, self.machines_dir)
+        except ValueError as error:
+            raise database.damaged(self.path, f"what it says of the machine {row['name']!a} is wrong ({error})") from error
+
+    def _by_machine(self, table: str) -> dict[object, _Rows]:
+        """The rows of one of _TABLES."""
+        found: dict[object, _Rows] = {}
+        for row in self._connection.execute(f"{_PORTS} {table} {_ORDER}"):
+            found.setdefault(row["machine_id"], []).append(row)
+        return found
 
     def _update_own(self, machine_id: str, assignments: str, *values: object) -> None:
         owner = myself()

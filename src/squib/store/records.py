@@ -1,4 +1,8 @@
-"""The store's values: what is known of a machine before it starts, and one row."""
+"""The store's values: what is known of a machine before it starts, and one row.
+
+A row is checked as strictly as what comes from elsewhere: whoever could write the file must not lead a command to a folder
+that is no machine's, or to a traceback.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from squib.host.process import ProcessIdentity
-from squib.model.machine import Accel, EndedBy, PortForward, VmState
+from squib.model.machine import MACHINE_NAME, Accel, EndedBy, PortForward, VmState
 from squib.model.run import Publish
 
-__all__ = ["Machine", "Reservation", "endpoints_text", "machine_of"]
+__all__ = ["COLUMNS", "Machine", "Reservation", "endpoints_text", "machine_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +89,81 @@ class Machine:
         return self.state.over
 
 
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z]{1,64}\Z")]  # names a folder
+_Name = Annotated[str, msgspec.Meta(pattern=rf"^{MACHINE_NAME}\Z")]
+_Path = Annotated[str, msgspec.Meta(pattern=r"^(/[^\x00]*)?\Z")]
+_Pid = Annotated[int, msgspec.Meta(ge=1, le=1 << 22)]  # PID_MAX_LIMIT (linux/threads.h)
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Row(msgspec.Struct, frozen=True):
+    id: _Id
+    name: _Name
+    state: VmState
+    created_ms: int
+    ready_ms: int | None
+    boot_ms: int | None
+    ended_ms: int | None
+    boot_id: str
+    owner_pid: _Pid | None
+    owner_start: _Count | None
+    pid: _Pid | None
+    pid_start: _Count | None
+    vmm: str
+    accel: Accel
+    accel_reason: str
+    appliance: str
+    run_spec: str
+    artifact: _Path
+    manifest_digest: str
+    image_digest: str
+    mem_size_mib: _Count
+    vcpu_count: _Count
+    exit_status: int | None
+    exit_reason: str
+    ended_by: EndedBy | None
+    restarts: _Count
+    endpoints: str
+
+
+COLUMNS = ", ".join(_Row.__struct_fields__)
+"""What of a row of `machines` is read."""
+
+
 def machine_of(
     row: sqlite3.Row, leases: Sequence[sqlite3.Row], published: Sequence[sqlite3.Row], machines_dir: Path
 ) -> Machine:
-    """The machine in `row`, with its rows of the other two tables."""
+    """The machine in `row`, with its rows of the other two tables. Raises ValueError where that is none that squib wrote."""
+    told = msgspec.convert(dict(row), _Row)
     return Machine(
-        id=row["id"],
-        name=row["name"],
-        state=VmState(row["state"]),
-        created_ms=row["created_ms"],
-        ready_ms=row["ready_ms"],
-        boot_ms=row["boot_ms"],
-        ended_ms=row["ended_ms"],
-        boot_id=row["boot_id"],
-        owner=_identity(row["owner_pid"], row["owner_start"], row["boot_id"]),
-        process=_identity(row["pid"], row["pid_start"], row["boot_id"]),
-        run_dir=machines_dir / row["id"],
-        vmm=row["vmm"],
-        accel=Accel(row["accel"]),
-        accel_reason=row["accel_reason"],
-        appliance=row["appliance"],
-        run_spec=row["run_spec"],
-        artifact=Path(row["artifact"]) if row["artifact"] else None,
-        manifest_digest=row["manifest_digest"],
-        image_digest=row["image_digest"],
-        mem_size_mib=row["mem_size_mib"],
-        vcpu_count=row["vcpu_count"],
+        id=told.id,
+        name=told.name,
+        state=told.state,
+        created_ms=told.created_ms,
+        ready_ms=told.ready_ms,
+        boot_ms=told.boot_ms,
+        ended_ms=told.ended_ms,
+        boot_id=told.boot_id,
+        owner=_identity(told.owner_pid, told.owner_start, told.boot_id),
+        process=_identity(told.pid, told.pid_start, told.boot_id),
+        run_dir=machines_dir / told.id,
+        vmm=told.vmm,
+        accel=told.accel,
+        accel_reason=told.accel_reason,
+        appliance=told.appliance,
+        run_spec=told.run_spec,
+        artifact=Path(told.artifact) if told.artifact else None,
+        manifest_digest=told.manifest_digest,
+        image_digest=told.image_digest,
+        mem_size_mib=told.mem_size_mib,
+        vcpu_count=told.vcpu_count,
         forwards=_forwards(leases),
         published=_forwards(published),
-        exit_status=row["exit_status"],
-        exit_reason=row["exit_reason"],
-        ended_by=None if row["ended_by"] is None else EndedBy(row["ended_by"]),
-        restarts=row["restarts"],
-        endpoints=_endpoints(row["endpoints"]),
+        exit_status=told.exit_status,
+        exit_reason=told.exit_reason,
+        ended_by=told.ended_by,
+        restarts=told.restarts,
+        endpoints=_endpoints(told.endpoints),
     )
 
 
@@ -124,11 +173,20 @@ def endpoints_text(endpoints: tuple[tuple[IPv4Address, int], ...]) -> str:
 
 
 def _endpoints(text: str) -> tuple[tuple[IPv4Address, int], ...]:
-    return tuple((IPv4Address(one.partition(":")[0]), int(one.partition(":")[2])) for one in text.split())
+    pairs = (one.partition(":") for one in text.split())
+    return tuple((IPv4Address(address), _port(int(port))) for address, _, port in pairs)
 
 
 def _forwards(rows: Sequence[sqlite3.Row]) -> tuple[PortForward, ...]:
-    return tuple(PortForward(ip_address(row["host_address"]), row["host_port"], row["guest_port"]) for row in rows)
+    return tuple(
+        PortForward(ip_address(str(row["host_address"])), _port(row["host_port"]), _port(row["guest_port"])) for row in rows
+    )
+
+
+def _port(number: object) -> int:
+    if not isinstance(number, int) or not 0 < number < 1 << 16:
+        raise ValueError(f"{number!r} is no port")
+    return number
 
 
 def _identity(pid: int | None, start_time: int | None, boot: str) -> ProcessIdentity | None:

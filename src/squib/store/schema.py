@@ -12,7 +12,7 @@ from pathlib import Path
 
 from squib.errors import StorageError
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate"]
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate", "outdated"]
 
 _V1 = (
     """
@@ -110,9 +110,14 @@ MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
+def outdated(connection: sqlite3.Connection) -> bool:
+    """Whether the file is of another version, so that `migrate` has something to do or to say."""
+    return _version(connection) != SCHEMA_VERSION
+
+
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Brings the file to SCHEMA_VERSION; to be called in a transaction. Raises StorageError where a newer squib wrote it."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     if version > SCHEMA_VERSION:
         raise StorageError(
             f"{path} was written by a newer squib (its schema is {version}, this squib knows {SCHEMA_VERSION})",
@@ -123,3 +128,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
     if version < SCHEMA_VERSION:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -18,6 +18,7 @@ from squib.host.kvm import KvmDevice
 from squib.model.machine import Accel, VmmChoice, VmmKind
 from squib.model.run import RunSpec
 from squib.vmm import kvm_trial
+from squib.vmm.firecracker.binaries import checked
 from squib.vmm.firecracker.configuration import trial_boot
 from squib.vmm.qemu import accel
 
@@ -65,7 +66,7 @@ def _by_trial(kernel: Path, kernel_sha256: str, programs: Programs) -> VmmChoice
     device = kvm.look() if programs.device is None else programs.device
     if device.problem:
         raise UnavailableError(f"a tap device goes with Firecracker, which needs KVM: {device.problem}", hint=device.hint)
-    outcome = kvm_trial.trial(lambda: trial_boot(kernel, program=program), kernel_sha256, program)
+    outcome = kvm_trial.trial(lambda: trial_boot(kernel, program=checked(program)), kernel_sha256, program)
     told = kvm_trial.evidence(outcome, device)
     if not outcome.works:
         raise UnavailableError(

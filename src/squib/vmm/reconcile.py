@@ -16,12 +16,12 @@ import contextlib
 from dataclasses import dataclass
 
 from squib.errors import SquibError
-from squib.host.process import Handle, alive, boot_id
+from squib.host.process import alive, boot_id
 from squib.model.machine import EndedBy
 from squib.store import Machine, Store
 from squib.vmm.base import VmEnd
 from squib.vmm.process_vm import last_words
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir, end_way_out, is_full, rotate_console
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_in_run_dir, end_way_out, is_full, open_vmm, rotate_console
 
 __all__ = ["Cleaned", "reconcile"]
 
@@ -80,7 +80,7 @@ def _take_over(store: Store, machine: Machine) -> Cleaned | None:
     with store.transaction():
         if store.find(machine.id) != machine:
             return None
-        process = Handle.open(machine.process) if machine.process is not None else None
+        process = open_vmm(machine.process, machine.run_dir) if machine.process is not None else None
         if process is not None:
             with process:
                 process.end()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from squib.errors import SquibError
 from squib.host.files import storage_errors
-from squib.host.process import Handle, ProcessIdentity, parse_identity, working_in
+from squib.host.process import Handle, ProcessIdentity, parse_identity, working_in, works_in
 from squib.host.rotation import rotate
 from squib.model.machine import MachineConfig
 from squib.wire.namespace_network import WAY_OUT
@@ -30,6 +30,7 @@ __all__ = [
     "is_full",
     "jail_root",
     "make_run_dir",
+    "open_vmm",
     "rotate_console",
     "way_out",
 ]
@@ -141,6 +142,17 @@ def _remove(folder: Path) -> None:
         while folder.is_dir():
             with contextlib.suppress(FileNotFoundError):  # another squib is at it too
                 shutil.rmtree(folder)
+
+
+def open_vmm(identity: ProcessIdentity, run_dir: Path) -> Handle | None:
+    """The process that a record says is the VMM of the machine in a run folder, if it runs and works there; else None.
+
+    A record alone is no reason to end a process: it may be damaged, or have been written by somebody else.
+    """
+    jail = jail_root(run_dir)
+    if not works_in(identity, run_dir) and (jail is None or not works_in(identity, jail)):
+        return None
+    return Handle.open(identity)
 
 
 def end_in_run_dir(run_dir: Path) -> None:

@@ -26,6 +26,7 @@ from squib.host import command
 from squib.host.files import storage_errors, working_folder
 from squib.host.held import hold, is_at
 from squib.host.process import Handle, adopt
+from squib.vmm.firecracker.binaries import checked
 from squib.vmm.firecracker.faults import explain_death, kvm_failed
 from squib.vmm.firecracker.start import start
 from squib.vmm.guest_report import describe_end, quoted
@@ -66,6 +67,8 @@ def run(launch: Launch, voice: Voice) -> None:
     """Returns once the guest has ended well. Raises SquibError for every other end; nothing is left running then."""
     if launch.vm_id is not None:
         preflight.check_id(launch.vm_id)
+    for program in (launch.program, *(() if launch.jail is None else (launch.jail.jailer,))):
+        checked(program)
     with ExitStack() as stack:
         folder = stack.enter_context(_private_folder(_base(launch.jail)))
         made = {path: stack.enter_context(_fifo(Path(path))) for path in launch.fifos if not os.path.lexists(path)}
@@ -74,7 +77,7 @@ def run(launch: Launch, voice: Voice) -> None:
             made[str(folder / _LOG)] = stack.enter_context(_fifo(folder / _LOG))
             log = stack.enter_context(_log_copy(launch.log_file, folder, voice))
         preflight.check(launch.machine, jail=launch.jail)
-        machine = launch.machine if log is None else _logging_to(launch.machine, folder)
+        machine = requests.addressable(launch.machine if log is None else _logging_to(launch.machine, folder))
         cell = None
         if launch.jail is not None:
             cell = stack.enter_context(

@@ -11,9 +11,22 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from squib.errors import UnavailableError
 from squib.host.files import cache_home, storage_errors
 
-__all__ = ["KNOWN", "PROGRAMS", "VERSION", "Found", "KnownBinary", "cached", "digest", "find", "find_jailer", "known"]
+__all__ = [
+    "KNOWN",
+    "PROGRAMS",
+    "VERSION",
+    "Found",
+    "KnownBinary",
+    "cached",
+    "checked",
+    "digest",
+    "find",
+    "find_jailer",
+    "known",
+]
 
 PROGRAMS = ("firecracker", "jailer")
 VERSION = "1.12.1"
@@ -45,6 +58,22 @@ class Found:
 
     path: Path
     fetched: bool
+
+
+def checked(program: Path) -> Path:
+    """`program`, which is about to be run; of one that was fetched the digest is compared again.
+
+    Its folder is this user's alone (host.homes), so that one is run. Raises UnavailableError where it was changed.
+    """
+    if program.parent != cached():
+        return program
+    expected = next((one.sha256 for one in KNOWN if (one.program, one.version) == (program.name, VERSION)), "")
+    if digest(program) != expected:
+        raise UnavailableError(
+            f"{program} is not the one that squib fetched: it was changed or damaged",
+            hint="get it again: squib fetch firecracker",
+        )
+    return program
 
 
 def known(sha256: str) -> KnownBinary | None:

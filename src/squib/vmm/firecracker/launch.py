@@ -20,12 +20,13 @@ from squib.model.machine import EndedBy, MachineConfig
 from squib.model.network import Tap
 from squib.vmm.base import VmEnd
 from squib.vmm.firecracker.api_client import ApiClient
+from squib.vmm.firecracker.binaries import checked
 from squib.vmm.firecracker.configuration import LOG, STDERR, requests
 from squib.vmm.firecracker.faults import explain_death, kvm_failed, suspicion
 from squib.vmm.firecracker.place import Place, Programs, api_socket, place
 from squib.vmm.firecracker.start import start
 from squib.vmm.process_vm import ProcessVm
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir, open_vmm
 from squib.wire.firecracker.requests import Request, action
 
 __all__ = ["PROGRAM", "Firecracker", "FirecrackerVm"]
@@ -87,6 +88,9 @@ class Firecracker:
         for interface in config.interfaces:
             if isinstance(interface, Tap) and interface.to_make is None and config.namespace is None:
                 tap.check(interface.host_dev_name, jail=config.jail)
+        for program in (self._programs.firecracker, *((self._programs.jailer,) if config.jail is not None else ())):
+            if program is not None:
+                checked(program)
         make_run_dir(run_dir)
         process: Handle | None = None
         try:
@@ -102,7 +106,7 @@ class Firecracker:
 
     def attach(self, identity: ProcessIdentity, run_dir: Path) -> FirecrackerVm | None:
         """As `base.Vmm` has it."""
-        process = Handle.open(identity)
+        process = open_vmm(identity, run_dir)
         if process is None:
             return None
         try:

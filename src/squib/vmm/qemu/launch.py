@@ -23,7 +23,7 @@ from squib.vmm.process_vm import ProcessVm
 from squib.vmm.qemu.argv import QMP_SOCKET, argv
 from squib.vmm.qemu.qmp_client import QmpClient, QmpError
 from squib.vmm.qemu.refusals import network_of
-from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir
+from squib.vmm.run_dir import CONSOLE, clear_run_dir, end_way_out, file_bytes, make_run_dir, open_vmm
 
 __all__ = ["PACKAGE", "PROGRAM", "STDERR", "Qemu", "QemuVm"]
 
@@ -85,7 +85,7 @@ class Qemu:
 
     def attach(self, identity: ProcessIdentity, run_dir: Path) -> QemuVm | None:
         """As `base.Vmm` has it."""
-        process = Handle.open(identity)
+        process = open_vmm(identity, run_dir)
         if process is None:
             return None
         try:
