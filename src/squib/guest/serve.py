@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 
+from squib.guest import environment
 from squib.guest import listeners as listening
 from squib.guest import options as command_line
 from squib.guest.limits import Limits
@@ -75,6 +76,7 @@ def run_server(spec: Spec, options: Options, listeners: Sequence[socket], on_rea
     logs.warn_of_unknown_sources()
     log = logs.source("http")
     sys.path[:0] = spec.sys_path
+    environment.add_keys(options.values)
     try:
         answer = load_handler(spec.serve)
     except HandlerProblem as problem:
