@@ -121,6 +121,24 @@ def test_a_window_that_is_closed_stops_the_guest_as_ctrl_c_does(squib: Squib) ->
     assert machines(squib) == []
 
 
+def test_under_nohup_the_end_of_a_terminal_stops_nothing(squib: Squib) -> None:
+    squib.prefix = ("nohup",)
+    process = squib.start("run", "clock", "--publish", "0:80")
+    assert process.stderr is not None
+    said = ""
+    while "Ctrl-C stops it" not in said:
+        said += process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    url = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+    assert url is not None
+    assert ask(int(url[1])).startswith("{ ")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert machines(squib) == []
+
+
 def test_sigint_before_it_is_ready(squib: Squib) -> None:
     process = squib.start("run", "clock")
     assert process.stderr is not None

@@ -217,3 +217,28 @@ def test_a_handler_that_never_returns_cannot_hold_the_process(tmp_path: Path, nu
 def cpu_ticks(pid: int) -> int:
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def test_the_environment_is_that_of_a_machine(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import os, time\nprint(' '.join(f'{name}={value}' for name, value in os.environ.items()), time.tzname, flush=True)\n"
+        "def answer(request): pass\n"
+    )
+    (tmp_path / "appliance.toml").write_text(
+        'name = "shop"\nserve = "shop:answer"\n[keys.the-greeting]\ntype = "string"\ndefault = "hi"\ndoc = "x"\n'
+        '[keys.loud]\ntype = "bool"\ndefault = false\ndoc = "x"\n'
+    )
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "squib", "serve", "--ips=127.0.0.1", "--loud"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**environment(tmp_path), "SQUIB_PORT": str(port), "TZ": "Europe/Berlin", "JUNK": "1", "SQUIB_LOGS": "quiet"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.terminate()
+    *found, standard, _ = said.split()
+    assert dict(word.split("=", 1) for word in found) == {
+        **environment(tmp_path), "LANG": "C.UTF-8", "TZ": "UTC", "SQUIB_PORT": str(port), "SQUIB_THE_GREETING": "hi", "SQUIB_LOUD": "true",
+    }  # fmt: skip
+    assert standard == "('UTC',"

@@ -205,22 +205,6 @@ def test_100_mb_of_garbage_in_bounded_memory() -> None:
     assert resident_kib() - before < 24_000
 
 
-def test_1100_connections_at_a_limit_of_1024() -> None:
-    with serving() as (address, server):
-        socks = [connect(address) for _ in range(1100)]
-        for sock in socks:
-            sock.sendall(GET)
-        for sock in socks[:1024]:
-            read_answers(sock, 1)
-        assert len(server._connections) == 1024
-        for sock in socks[:76]:
-            sock.close()
-        for sock in socks[1024:]:
-            read_answers(sock, 1)
-        for sock in socks:
-            sock.close()
-
-
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0, 3.2e9])
 def test_a_clock_that_jumps_moves_no_timeout(jump: float) -> None:
     wall = [1_000_000_000.0]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from squib.build.editable import finders
 from squib.build.module_finder import PACKAGES, Form, Module
 
 __all__ = ["Distribution", "Distributions", "metadata_files", "parse_metadata", "recorded"]
@@ -50,33 +51,54 @@ class Distributions:
     def __init__(self, folders: tuple[Path, ...], read: Read) -> None:
         self._read = read
         self._infos = [info for folder in folders for suffix in _SUFFIXES for info in sorted(folder.glob(f"*{suffix}"))]
+        self._by_name: dict[str, Path] = {}
+        for info in self._infos:
+            self._by_name.setdefault(_canonical(_name_of(info)), info)
+        self._records: dict[Path, str] = {}
         self._made: dict[Path, Distribution] = {}
         self._alone: dict[str, Distribution] = {}
-        self._by_source: dict[Path, Distribution] | None = None
+        self._by_source: dict[Path, Distribution] = {}
 
     def owner(self, module: Module) -> Distribution:
         """What the installed `module`, which has a file, is of."""
         assert module.source is not None  # noqa: S101 - for the type checker
-        found = self._sources().get(module.source) or self._editable(module)
-        if found is None:
-            found = self._alone.setdefault(
-                _top_package(module), Distribution(_top_package(module), "", None, _files_of(module))
-            )
-        return found
+        if module.source not in self._by_source:
+            found = self._listed(module.source) or self._editable(module)
+            if found is None:
+                top = _top_package(module)
+                found = self._alone.setdefault(top, Distribution(top, "", None, _files_of(module)))
+            self._by_source[module.source] = found
+            for _, source in found.files:
+                self._by_source.setdefault(source, found)
+        return self._by_source[module.source]
 
     def named(self, name: str) -> Distribution | None:
         """The installed distribution that a requirement calls `name`."""
-        wanted = _canonical(name)
-        return next((self._make(info) for info in self._infos if _canonical(_name_of(info)) == wanted), None)
+        info = self._by_name.get(_canonical(name))
+        return None if info is None else self._make(info)
 
-    def _sources(self) -> dict[Path, Distribution]:
-        if self._by_source is None:
-            self._by_source = {}
-            for info in self._infos:
-                distribution = self._make(info)
-                for _, source in distribution.files:
-                    self._by_source.setdefault(source, distribution)
-        return self._by_source
+    def _listed(self, source: Path) -> Distribution | None:
+        for info in self._infos:
+            if source.is_relative_to(info.parent) and self._lists(info, source.relative_to(info.parent).as_posix()):
+                return self._make(info)
+        return None
+
+    def _lists(self, info: Path, where: str) -> bool:
+        record = self._record(info)
+        if record:
+            return f"\n{where}," in record or f'\n"{where}",' in record
+        return where.partition("/")[0].partition(".")[0] in self._tops(info)
+
+    def _record(self, info: Path) -> str:
+        """Its RECORD, with a line feed before each row."""
+        if info not in self._records:
+            text = self._text(info / "RECORD").replace("\r\n", "\n")
+            self._records[info] = f"\n{text}" if text else ""
+        return self._records[info]
+
+    def _tops(self, info: Path) -> list[str]:
+        """The names of its packages and modules, where no RECORD lists them."""
+        return self._text(info / "top_level.txt").split() or [_canonical(_name_of(info)).replace("-", "_")]
 
     def _make(self, info: Path) -> Distribution:
         if info not in self._made:
@@ -90,12 +112,12 @@ class Distributions:
 
     def _files(self, info: Path) -> Iterator[tuple[str, Path]]:
         base = info.parent
-        if rows := recorded(self._text(info / "RECORD")):
+        if rows := recorded(self._record(info)):
             for row in rows:
                 if not row.startswith(f"{info.name}/") and (base / row).is_file():
                     yield row, base / row
             return
-        for top in self._text(info / "top_level.txt").split() or [_canonical(_name_of(info)).replace("-", "_")]:
+        for top in self._tops(info):
             yield from _below(base, base / top)
             for path in (base / f"{top}.py", *base.glob(f"{top}.*.so")):
                 if path.is_file():
@@ -108,8 +130,8 @@ class Distributions:
             if folder is not None and module.source is not None and module.source.is_relative_to(folder):
                 whole = self._make(info)
                 if module.source not in {source for _, source in whole.files}:
+                    # `info` is the same, so a package of the project that is met later makes a part of its own.
                     whole = replace(whole, files=tuple(sorted({*_beside(whole.files), *_files_of(module)})))
-                    self._made[info] = whole
                 return whole
         return None
 
@@ -169,9 +191,9 @@ def _below(base: Path, folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _beside(files: tuple[tuple[str, Path], ...]) -> Iterator[tuple[str, Path]]:
     """`files` without what makes an editable install work on this machine."""
-    for where, source in files:
-        if not where.startswith("__editable__") and not where.endswith(".pth"):
-            yield where, source
+    hooks = {source for _, source in files if source.suffix == ".pth"}
+    hooks |= {finder for pth in hooks for finder in finders(pth)}
+    yield from ((where, source) for where, source in files if source not in hooks)
 
 
 def _files_of(module: Module) -> tuple[tuple[str, Path], ...]:

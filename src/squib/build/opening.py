@@ -110,7 +110,7 @@ def _held(place: Folder, artifact: Artifact) -> tuple[tuple[str, HeldFile], ...]
         with _opened(place, artifact, expected) as file:
             check_owned(file.fileno(), place.path / expected.name)
             _compare(file, place, artifact, expected)
-            held.append((expected.name, HeldFile(file)))
+            held.append((expected.name, HeldFile(os.dup(file.fileno()))))
     return tuple(held)
 
 

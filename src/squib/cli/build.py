@@ -50,6 +50,13 @@ __all__ = ["build"]
     help="Make a container image as well (squib image).",
 )
 @click.option("-t", "--tag", "reference", metavar="REF", help="That image's name. Default: the appliance's.")
+@click.option(
+    "--sbom",
+    "bill",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Write a bill of materials as well (CycloneDX).",
+)
 @drop_options
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -61,6 +68,7 @@ def build(
     show: str | None,
     image_file: Path | None,
     reference: str | None,
+    bill: Path | None,
     drop: DropWish | None,
     quiet: bool,
 ) -> None:
@@ -74,8 +82,10 @@ def build(
     if reference is not None and image_file is None:
         raise UsageError("-t names a container image, and none is asked for", hint="add --image FILE.tar")
     if drop is not None:
-        _refuse_with_drop(show=show, image=image_file)
+        _refuse_with_drop(show=show, image=image_file, sbom=bill)
         kernel = kernel or TUNED
+    if bill is not None and show is not None:
+        raise UsageError("--show writes nothing, so no bill of materials either", hint="leave out --show or --sbom")
     options = image_options(chosen, reference)
     squib = house(kernel=kernel, modules=modules, refresh=refresh)
     if show is not None:
@@ -90,7 +100,7 @@ def build(
             show_drop(left)
         return
     with progress(quiet=quiet) as report:
-        artifact = squib.build(chosen, output, report)
+        artifact = squib.build(chosen, output, report, bill, options.created)
         image = None if image_file is None else squib.image(chosen, options, image_file, report)
     if not quiet:
         _summary(artifact)

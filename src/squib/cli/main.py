@@ -22,6 +22,7 @@ from squib.cli.report import complain, open_what_is_closed, show_error, silence
 from squib.cli.usage import usage_error
 from squib.cli.verbs import ABSENT, SECTIONS, SYNONYMS, VERBS
 from squib.errors import SquibError, StorageError, UsageError
+from squib.host.caught import answer
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -91,7 +92,7 @@ def squib() -> None:
 def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> NoReturn:
     """Runs one command line and exits with its code (docs/exit-codes.md)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        answer(number, _terminate)
     open_what_is_closed()
     raise SystemExit(_run(arguments, prog_name))
 

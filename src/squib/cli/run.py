@@ -30,6 +30,7 @@ from squib.cli.outbound import may_go_out, outbound_option, tell_outbound
 from squib.cli.param_types import OneOf, Seconds
 from squib.cli.progress import progress
 from squib.errors import GuestError, HostError
+from squib.host.caught import answer
 from squib.model.appliance import Appliance
 from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
@@ -166,9 +167,7 @@ def run(
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
             if detach:
                 return _let_go(running, session, as_json=as_json)
-            if not quiet:
-                say("Ctrl-C stops it")
-            return _exit_status(_watch(session, narrator))
+            return _exit_status(_watch(session, narrator, quiet=quiet))
 
 
 def _with_ports(spec: RunSpec, appliance: Appliance, publish: tuple[str, ...]) -> RunSpec:
@@ -215,14 +214,16 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     return 0
 
 
-def _watch(session: Session, narrator: Narrator) -> VmEnd:
+def _watch(session: Session, narrator: Narrator, *, quiet: bool) -> VmEnd:
     """The console until the machine ends; SIGINT and SIGTERM stop it gracefully, a second one at once."""
     try:
+        if not quiet:
+            say("Ctrl-C stops it")
         end = session.vm.wait(None, narrator.output)
     except (KeyboardInterrupt, SystemExit):
         try:
             say("stopping; once more to end it at once")
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            answer(signal.SIGTERM, signal.default_int_handler)
             end = session.stop(STOP_S, narrator.output)
         except KeyboardInterrupt:
             end = session.vm.kill()

@@ -13,8 +13,13 @@ from squib.formats.lines import LineCutter
 
 __all__ = ["VisibleLines", "pass_on", "styled", "visible"]
 
-# C0, DEL, C1, and the marks that turn the direction of text (Unicode, UAX #9); the tab stays, the line's end is not asked.
-_UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0, DEL, C1, and the marks that turn the direction of text or
+# begin a line (Unicode, UAX #9 and #14); tab and line feed stay.
+_RANGES = (
+    (0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F), (0x61C, 0x61C), (0x200E, 0x200F), (0x2028, 0x202E), (0x2066, 0x2069)
+)  # fmt: skip
+_UNSEEN = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES) + "]")
+_SHOWN = {code: ascii(chr(code))[1:-1] for first, last in _RANGES for code in range(first, last + 1)}
 
 
 def styled(stream: TextIO) -> bool:
@@ -26,10 +31,9 @@ def styled(stream: TextIO) -> bool:
 
 
 def visible(raw: bytes) -> str:
-    r"""A line for a terminal: what is not printable, or not UTF-8, as `\x1b`: a guest must not send it commands."""
-    end = "\n" if raw.endswith(b"\n") else ""
-    text = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
-    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text) + end
+    r"""Lines for a terminal: what is not printable, or not UTF-8, as `\x1b`: a guest must not send it commands."""
+    text = raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").decode("utf-8", "backslashreplace")
+    return text.translate(_SHOWN) if _UNSEEN.search(text) else text
 
 
 def pass_on(data: bytes) -> None:

@@ -34,6 +34,7 @@ SECTIONS: tuple[tuple[str, dict[str, tuple[str, str]]], ...] = (
         "host": ("squib.cli.host:host", "Set up this host for guests' networks, or put it back."),
         "fetch": ("squib.cli.fetch:fetch", "Get Firecracker, into squib's cache."),
         "kernel": ("squib.cli.kernel:kernel", "Build, list, show and remove the tuned kernel."),
+        "prune": ("squib.cli.prune:prune", "Remove from squib's cache what no microVM needs."),
     }),
     ("More", {
         "vm": ("squib.cli.vm:vm", "Start any kernel and disk in Firecracker, as firectl does."),

@@ -10,12 +10,15 @@ from __future__ import annotations
 from squib.guest import answers
 from squib.guest.grammar import Refusal
 from squib.guest.handler import Request, Response
+from squib.guest.http1 import Continue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from squib.guest.connection import Connection
     from squib.guest.head import Head, HeadReader
+    from squib.guest.http1 import Event
     from squib.guest.logs import Log
 
     Answer = Callable[[Request], Response]
@@ -78,11 +81,18 @@ class Answering:
             return self.encode(request, given)
         return answers.answer(head, self._checked(request, given), self._date, keep_alive=keep_alive)
 
-    def refuse(self, refusal: Refusal, number: int) -> bytes:
-        """What the client of connection `number` gets, before it is closed."""
-        if self._log.debug:
-            self._log.add(4, f"refusing {number}: {refusal.status}: {refusal}")
-        return answers.refusal(refusal, self._date)
+    def give(self, connection: Connection, event: Event, *, keep_alive: bool) -> bytes:
+        """What the client gets for `event`; `connection.closing` is set where nothing may come behind it."""
+        if isinstance(event, Continue):
+            return answers.CONTINUE
+        if isinstance(event, Refusal):
+            connection.closing = True
+            if self._log.debug:
+                self._log.add(4, f"refusing {connection.number}: {event.status}: {event}")
+            return answers.refusal(event, self._date)
+        keep_alive = keep_alive and event.keep_alive
+        connection.closing = connection.closing or not keep_alive
+        return self.respond(event, connection.number, keep_alive=keep_alive)
 
     def failed(self, request: Request, error: BaseException) -> Response:
         """Logs what the handler raised, and gives what the client gets instead."""

@@ -17,7 +17,9 @@ READ_BYTES = 32 * 1024  # at 64 KiB and over, malloc tidies its heap each time o
 
 
 class Connection(Timed):
-    """`number` counts from 1. `out` waits to be written; `closing`: the last answer is in it; `lingering`: it is sent.
+    """`number` counts from 1, `opened` is when it was accepted.
+
+    `out` waits to be written; `closing`: the last answer is in it; `lingering`: it is sent.
 
     `resting`: nothing was begun, nothing waits, and nothing but a request, its end or its deadline can come of it next.
 
@@ -26,15 +28,21 @@ class Connection(Timed):
 
     `known` are the bytes of its last usual request, and `request` what they mean: that depends on them alone, and a client
     that keeps its connection sends the same ones again. They go with the connection, and no other one sees them.
+
+    `kept` bytes of its requests and answers are counted (squib.guest.crowd); its request, or its answer, has been under way
+    `since` then, and `taken` bytes of the answer were written.
     """
 
     __slots__ = (
-        "closing", "ended", "fd", "http", "known", "lingering", "mask", "number", "out", "phase", "request", "resting",
-        "unfinished",
+        "closing", "ended", "fd", "http", "kept", "known", "lingering", "mask", "number", "opened", "out", "phase", "request",
+        "resting", "since", "taken", "unfinished",
     )  # fmt: skip
 
-    def __init__(self, fd: int, number: int, http: Http1, mask: int) -> None:
+    def __init__(self, fd: int, number: int, http: Http1, mask: int, now: float) -> None:
         super().__init__()
+        self.opened = now
+        self.kept = 0
+        self.begin(now)
         self.fd = fd
         self.number = number
         self.http = http
@@ -48,6 +56,11 @@ class Connection(Timed):
         self.lingering = False
         self.resting = True
         self.unfinished = False
+
+    def begin(self, now: float) -> None:
+        """A request, or its answer, is under way from `now` on."""
+        self.since = now
+        self.taken = 0
 
     def read(self) -> bytes | None:
         """What has come; b"" at the end, also where the connection broke; None where nothing has."""
@@ -67,6 +80,7 @@ class Connection(Timed):
             sent = 0
         except OSError:
             return False
+        self.taken += sent
         self.out = b"" if sent == len(data) else data[sent:]
         return True
 

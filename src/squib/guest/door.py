@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from squib.guest.logs import Log
 
-_ACCEPTS_A_TURN = 64
+_TRIES = 64
 _PAUSE_S = 0.5  # how long no connection is accepted when there is no descriptor or memory for it
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -47,27 +47,23 @@ class Door:
         if now >= self._paused_until:
             self.open()
 
-    def accept(self, fd: int, room: int, now: float) -> tuple[list[int], bool]:
-        """Descriptors of at most `room` clients, non-blocking, and whether more may wait; without room the door shuts."""
-        found: list[int] = []
+    def accept(self, fd: int, now: float) -> int | None:
+        """A client's descriptor, non-blocking; None where none waits, or none can be had, and the door shuts for a moment."""
         listener = self.listeners[fd]
-        for _ in range(_ACCEPTS_A_TURN):
-            if len(found) >= room:
-                self.shut()
-                return found, False
+        for _ in range(_TRIES):
             try:
                 # What socket.accept is made of, without its imports; typeshed does not list it.
                 client, _address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:
-                return found, False
+                return None
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._pause(error, now)
-                    return found, False
+                    return None
                 continue  # this one client is gone (accept(2): ECONNABORTED, EPROTO …)
             os.set_blocking(client, False)
-            found.append(client)
-        return found, True
+            return int(client)
+        return None
 
     def close(self) -> None:
         """For good."""

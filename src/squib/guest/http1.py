@@ -74,8 +74,21 @@ class Http1:
         """Nothing has come since the last request, not even an empty line."""
         return self._at == len(self._data) and self._body is None and not self._blank_lines and not self._closed
 
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept of what has not come whole."""
+        head = self._head
+        return len(self._data) + (0 if head is None else len(head.target) + len(head.lines))
+
     def next(self) -> Event | None:
         """What has come in whole; see the module."""
+        event = self._next()
+        if event is None and self._at:
+            self._data = self._data[self._at :]
+            self._at = 0
+        return event
+
+    def _next(self) -> Event | None:
         if self._body is None and not self._closed:
             at, data = self._at, self._data
             if at == len(data):

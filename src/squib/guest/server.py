@@ -1,7 +1,8 @@
 """The server: one thread, one epoll loop over listeners and connections.
 
-Its rules: no client makes another wait (at most one read, one batch of requests and one write for each in a turn); what a
-client can make it keep is bounded (nothing is read from a client whose answers are not taken); every wait has a deadline.
+Its rules: no client makes another wait (at most one read, one batch of requests and one write for each in a turn); what
+clients can make it keep is bounded (nothing is read from a client whose answers are not taken, and all of them share one
+budget: squib.guest.crowd); every wait has a deadline.
 epoll is level-triggered: what a turn leaves unread comes up in the next turn, so that the bound on a turn costs no
 bookkeeping, and a connection is changed in epoll only when it has to wait for its client to read.
 
@@ -16,13 +17,13 @@ import os
 import select
 import time
 
-from squib.guest import answers, http1
+from squib.guest import http1
 from squib.guest.answering import Answering
 from squib.guest.connection import KNOWN_BYTES, READ_BYTES, Connection
+from squib.guest.crowd import Crowd
 from squib.guest.deadlines import Wheel
 from squib.guest.door import Door
-from squib.guest.grammar import Refusal
-from squib.guest.head import Head, HeadReader
+from squib.guest.head import HeadReader
 from squib.guest.http1 import Http1
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _READS_A_LAST_TURN = 16
+_ACCEPTS_A_TURN = 64
 
 
 class Server:
@@ -63,6 +65,7 @@ class Server:
         self._wake_read, self.wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._door = Door(listeners, self._epoll, self._log)
         self._connections: dict[int, Connection] = {}
+        self._crowd = Crowd(self._connections, limits)
         self._unfinished: list[Connection] = []
         self._count = 0
         self._stops = 0  # changes between any two bytecodes
@@ -105,6 +108,7 @@ class Server:
                 connection.unfinished = False
                 if connection.fd >= 0:
                     self._process(connection)
+                    self._settle(connection)
         self._serve(events)
         if self._now >= self._wheel.next_at:
             self._expire()
@@ -179,16 +183,30 @@ class Server:
 
     def _accept(self, listener_fd: int) -> bool:
         """Whether more may wait."""
-        fds, more = self._door.accept(listener_fd, self._limits.connections - len(self._connections), self._now)
-        for fd in fds:
-            self._count += 1
-            connection = Connection(fd, self._count, Http1(HeadReader(self._limits), self._limits), _IN)
-            self._connections[fd] = connection
-            self._epoll.register(fd, _IN)
-            self._wheel.set(connection, self._now + self._limits.head_s)
-        return more
+        leavers = self._crowd.leavers(self._now, self._received)
+        for _ in range(_ACCEPTS_A_TURN):
+            full = self._crowd.is_full(self._now)
+            leaver = next(leavers, None) if full else None
+            if full and leaver is None:
+                self._door.shut()
+                return False
+            fd = self._door.accept(listener_fd, self._now)
+            if fd is None:
+                if not self._door.is_open and (leaver := leaver or next(leavers, None)):  # no descriptor is left for it
+                    self._close(leaver)
+                    self._crowd.no_more_possible(self._now)
+                return False
+            if leaver is not None:
+                self._close(leaver)
+            self._admit(fd)
+        return True
 
-    # One connection
+    def _admit(self, fd: int) -> None:
+        self._count += 1
+        connection = Connection(fd, self._count, Http1(HeadReader(self._limits), self._limits), _IN, self._now)
+        self._connections[fd] = connection
+        self._epoll.register(fd, _IN)
+        self._wheel.set(connection, self._now + self._limits.head_s)
 
     def _received(self, connection: Connection, data: bytes) -> None:
         """b"" is the end of what the client sends."""
@@ -197,13 +215,14 @@ class Server:
             if not connection.lingering:
                 connection.http.feed(data)
                 self._process(connection)
+                self._settle(connection)
             return
         connection.ended = True
         refusal = None if connection.lingering else connection.http.end()
         if refusal is None:
             self._close(connection)
         else:
-            self._send(connection, self._refuse(connection, refusal))
+            self._send(connection, self._answering.give(connection, refusal, keep_alive=False))
 
     def _process(self, connection: Connection) -> None:
         """Answers what has come in whole, in order, in one write."""
@@ -217,15 +236,16 @@ class Server:
         if event is None:
             self._wait(connection)
             return
-        out = self._out_for(connection, event, keep_alive=True)
-        pieces, size = [out], len(out)
-        while (event := http.next()) is not None:
-            pieces.append(self._out_for(connection, event, keep_alive=True))
+        pieces: list[bytes] = []
+        size, room = 0, self._crowd.room
+        while event is not None:
+            pieces.append(self._answering.give(connection, event, keep_alive=True))
             size += len(pieces[-1])
-            if len(pieces) >= self._limits.requests_a_turn or size >= self._limits.output_bytes:
+            if len(pieces) >= self._limits.requests_a_turn or size >= room:
                 connection.unfinished = True
                 self._unfinished.append(connection)
                 break
+            event = http.next()
         self._send(connection, b"".join(pieces))
 
     def _process_last(self, connection: Connection) -> None:
@@ -239,7 +259,7 @@ class Server:
             event = http.next()
             if event is not None:
                 if held is not None:
-                    pieces.append(self._out_for(connection, held, keep_alive=True))
+                    pieces.append(self._answering.give(connection, held, keep_alive=True))
                     size += len(pieces[-1])
                 held = event
                 continue
@@ -250,7 +270,7 @@ class Server:
             http.feed(data or b"")
         last = not more and http.phase in (http1.IDLE, http1.CLOSED)
         if held is not None:
-            pieces.append(self._out_for(connection, held, keep_alive=not last))
+            pieces.append(self._answering.give(connection, held, keep_alive=not last))
             connection.closing = connection.closing or last
         if more:
             connection.unfinished = True
@@ -259,19 +279,6 @@ class Server:
             self._send(connection, b"".join(pieces))
         elif not more:
             self._wait(connection)
-
-    def _out_for(self, connection: Connection, event: http1.Event, *, keep_alive: bool) -> bytes:
-        if isinstance(event, Head):
-            keep_alive = keep_alive and event.keep_alive
-            connection.closing = connection.closing or not keep_alive
-            return self._answering.respond(event, connection.number, keep_alive=keep_alive)
-        if isinstance(event, Refusal):
-            return self._refuse(connection, event)
-        return answers.CONTINUE
-
-    def _refuse(self, connection: Connection, refusal: Refusal) -> bytes:
-        connection.closing = True
-        return self._answering.refuse(refusal, connection.number)
 
     def _send(self, connection: Connection, data: bytes) -> None:
         if connection.write(data):
@@ -286,12 +293,23 @@ class Server:
         self._after_write(connection)
         if not connection.out:
             self._process(connection)
+        self._settle(connection)
 
     def _stalled(self, connection: Connection, rest: bytes) -> None:
         """The client of a usual request does not take its answer."""
         connection.resting = False
         connection.out = rest
         self._after_write(connection)
+        self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        """Counts what is kept for it; where that is too much for all, some are cut off."""
+        if connection.fd >= 0 and self._crowd.settle(connection, self._now):
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        for connection in self._crowd.to_cut_off(self._now):
+            self._close(connection)
 
     def _after_write(self, connection: Connection) -> None:
         if connection.out:
@@ -300,6 +318,7 @@ class Server:
             return
         if connection.mask != _IN:
             self._watch(connection, _IN)
+        connection.begin(self._now)
         if not connection.closing:
             connection.phase = http1.CLOSED  # whatever was begun has a deadline of its own from here
             self._wait(connection)
@@ -334,19 +353,20 @@ class Server:
         if self._connections.pop(connection.fd, None) is None:
             return
         self._wheel.forget(connection)
+        self._crowd.forget(connection)
         os.close(connection.fd)
         connection.fd = -1  # the next client may have the number
         if not self._stopping:
             self._door.open()
 
-    # Time
-
     def _expire(self) -> None:
         for connection in self._wheel.due(self._now):
             if isinstance(connection, Connection):
                 self._time_out(connection)
-        if not self._stopping and len(self._connections) < self._limits.connections:
-            self._door.open_again(self._now)
+        if self._crowd.kept > self._limits.kept_bytes:
+            self._cut_off()
+        if not self._stopping:
+            self._door.open_again(self._now)  # where it is full, too: by now somebody may give way
 
     def _time_out(self, connection: Connection) -> None:
         connection.resting = False
@@ -354,9 +374,7 @@ class Server:
         if refusal is None:
             self._close(connection)
         else:
-            self._send(connection, self._refuse(connection, refusal))
-
-    # The end
+            self._send(connection, self._answering.give(connection, refusal, keep_alive=False))
 
     def _begin_stop(self) -> None:
         self._stop_by = self._now + self._limits.stop_s

@@ -17,7 +17,9 @@ from squib.errors import HostError, MissingError, PermissionDeniedError, SquibEr
 from squib.host.homes import cache_home, is_private, state_home
 
 __all__ = [
+    "abandoned",
     "alone_in",
+    "await_lock",
     "cache_home",
     "made_for",
     "making",
@@ -158,6 +160,12 @@ def made_for(folder: Path) -> Iterator[None]:
 
 
 def _sweep(parent: Path) -> None:
+    for left in abandoned(parent):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def abandoned(parent: Path) -> Iterator[Path]:
+    """What killed processes left of `staging`: nobody has a lock on it, and nobody will."""
     for left in parent.glob(f"{_STAGING}*"):
         with contextlib.suppress(OSError):
             # Between a folder's making and its lock there is a moment: young ones are left alone.
@@ -165,10 +173,11 @@ def _sweep(parent: Path) -> None:
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if _lock(descriptor):
-                    shutil.rmtree(left, ignore_errors=True)
+                free = _lock(descriptor)
             finally:
                 os.close(descriptor)
+            if free:
+                yield left
 
 
 @contextlib.contextmanager
@@ -180,17 +189,22 @@ def alone_in(folder: Path) -> Iterator[None]:
     with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _ALONE_S
-        while _is_locked(descriptor):
-            if time.monotonic() >= deadline:
-                raise TakenError(
-                    f"another process has kept {folder} locked for over {_ALONE_S:g} s",
-                    hint=f"see which: fuser -v {shlex.quote(str(folder))}",
-                )
-            time.sleep(_LOOK_S)
+        await_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def await_lock(descriptor: int, path: Path) -> None:
+    """Locks the file at `path`, which `descriptor` holds, until that is closed. Raises TakenError after a minute."""
+    deadline = time.monotonic() + _ALONE_S
+    while _is_locked(descriptor):
+        if time.monotonic() >= deadline:
+            raise TakenError(
+                f"another process has kept {path} locked for over {_ALONE_S:g} s",
+                hint=f"see which: fuser -v {shlex.quote(str(path))}",
+            )
+        time.sleep(_LOOK_S)
 
 
 def _is_locked(descriptor: int) -> bool:
