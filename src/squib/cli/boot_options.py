@@ -14,6 +14,7 @@ from squib.cli.key_words import KeyWords, key_pairs
 from squib.cli.param_types import OneOf, Whole
 from squib.model.appliance import Appliance
 from squib.model.keys import key_values
+from squib.model.units import MAX_VCPU_COUNT
 
 if TYPE_CHECKING:
     from squib.model.image import Artifact
@@ -59,7 +60,9 @@ accel_option = click.option(
     help="KVM where it is shown to work, else emulation.",
 )
 
-vcpus_option = click.option("--vcpus", type=Whole(1, 32), metavar="N", help="The guest's processors, 1 to 32.")
+vcpus_option = click.option(
+    "--vcpus", type=Whole(1, MAX_VCPU_COUNT), metavar="N", help=f"The guest's processors, 1 to {MAX_VCPU_COUNT}."
+)
 
 kernel_option = click.option(
     "--kernel",

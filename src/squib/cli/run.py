@@ -34,7 +34,7 @@ from squib.host.caught import answer
 from squib.model.appliance import Appliance
 from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
-from squib.model.run import RunSpec, parse_publish
+from squib.model.run import READY_S, RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
@@ -102,7 +102,7 @@ _SECTIONS = (
 @click.option(
     "--timeout",
     type=Seconds(1),
-    default=60,
+    default=READY_S,
     show_default=True,
     metavar="SECONDS",
     help="How long it may take to get ready.",
