@@ -57,7 +57,7 @@ accel_option = click.option(
     type=OneOf(["auto", "kvm", "tcg"]),
     default="auto",
     show_default=True,
-    help="KVM where it is shown to work, else emulation.",
+    help="auto is KVM where a trial shows that it works, and emulation (tcg) otherwise.",
 )
 
 vcpus_option = click.option(
@@ -68,7 +68,7 @@ kernel_option = click.option(
     "--kernel",
     metavar="PATH|tuned",
     shell_complete=complete_kernel,
-    help="A vmlinux or bzImage, or the kernel of `squib kernel build`, instead of the distribution's package.",
+    help="A vmlinux or bzImage, or the kernel that squib kernel build made. Default: the distribution's.",
 )
 
 modules_option = click.option(
