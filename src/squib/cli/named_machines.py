@@ -13,7 +13,7 @@ from squib.cli.param_types import Seconds
 
 __all__ = ["STOP_S", "known", "machines_json_option", "names_argument", "stop_timeout_option"]
 
-STOP_S = 15.0
+STOP_S: float = 15
 """Seconds that a guest has to stop: PID 1 gives its server 12."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
