@@ -54,9 +54,11 @@ class House:
         """What would be in the image."""
         return self._building().plan(appliance, report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
-        return self._building().build(appliance, output, report)
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`."""
+        return self._building().build(appliance, output, report, bill, created)
 
     def plan_image(self, appliance: Appliance, options: ImageOptions, report: Progress) -> ContainerImage:
         """The container image, in memory."""
@@ -99,6 +101,14 @@ class House:
     def prune(self, *, everything: bool, dry_run: bool) -> Pruning:
         """Removes from the cache what no machine needs; what went, or would."""
         return self._cleaning().prune(everything=everything, dry_run=dry_run)
+
+    def chosen(self, selector: str | None) -> Artifact | Appliance:
+        """What `selector` names, before anything is built."""
+        return self._building().chosen(selector, working_folder())
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen, built where needed."""
+        return self._building().made(chosen, report)
 
     def show(self, running: Running, artifact: Artifact, spec: RunSpec, what: str) -> str:
         """What would be booted, as text: the `machine`, its VMM's `argv`, or the `requests` to Firecracker."""

@@ -69,7 +69,7 @@ def test_detached_run_probe_stop_rm(squib: Squib) -> None:
 
 
 def test_foreground_console_and_sigint(squib: Squib) -> None:
-    process = squib.start("run", "--publish", "0:80", "--port", "80")
+    process = squib.start("run", "clock", "--publish", "0:80", "--port", "80")
     assert process.stderr is not None
     url = None
     for line in process.stderr:
@@ -243,7 +243,7 @@ def test_a_key_reaches_the_guest(squib: Squib, tmp_path: Path) -> None:
         (["run", "clock", "--publish", "99999:80"], 64, "port"),
         (["run", "clock", "--prot", "80"], 64, "unknown option --prot"),
         (["run", "clock", "--port", "none"], 64, "--port"),
-        (["run", "clock", "--timeout", "nan"], 64, "no number of seconds"),
+        (["run", "clock", "--timeout", "nan"], 64, "expected a number of seconds"),
         (["run", "clock", "--port"], 64, "--port"),
         (["run", "clock", "extra"], 64, "extra"),
         (["run", "clock", "--vmm", "xen"], 64, "xen"),

@@ -280,6 +280,8 @@ def test_firecracker_has_no_right_and_the_user_has_his_groups(lab: Lab) -> None:
     (way,) = machine.children()
     assert sorted(int(line.split()[0]) for line in lab.processes()) == sorted((machine.pid, way))
     assert lab.way in Path(f"/proc/{way}/cmdline").read_text()
+    known = {str(path.readlink()) for path in Path(f"/proc/{way}/fd").iterdir()}
+    assert not [name for name in known if name.endswith(("vmlinux", "initrd.img", "rootfs.ext4"))], known
     assert not [line for line in lab.processes() if "squib.net" in line], "no Python stays"
 
 

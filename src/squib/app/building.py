@@ -17,9 +17,10 @@ from squib.build.kernels import KernelSource
 from squib.build.opening import copy_artifact, described, open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
-from squib.host.files import alone_in, publish, staging, storage_errors
+from squib.host.files import alone_in, publish, staging, storage_errors, write_atomic
 from squib.host.held import lock_shared
 from squib.host.ownership import is_anothers
+from squib.host.publication import READY
 from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
@@ -48,20 +49,46 @@ class Building:
 
         return plan_artifact(appliance, self.kernels.obtain(report), report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`. Raises SquibError."""
         from squib.build.artifact import write_artifact
 
-        return write_artifact(self.plan(appliance, report), output, report)
+        if bill is not None:
+            from squib.wire import sbom
+
+            sbom.require()
+        plan = self.plan(appliance, report)
+        artifact = write_artifact(plan, output, report)
+        if bill is not None:
+            write_atomic(bill, _bill(artifact, plan, created, report))
+        return artifact
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
+        return self.made(self.chosen(selector, working_folder), report)
+
+    def chosen(self, selector: str | None, working_folder: Path) -> Artifact | Appliance:
+        """What `selector` names: an artifact that was built, or an appliance; nothing is built.
+
+        Of another user's artifact this is what its manifest says: none of its files is open.
+        """
         if selector is None or not _is_artifact(working_folder / selector):
-            return self._built(find_appliance(selector, working_folder), report)
+            return find_appliance(selector, working_folder)
         with Folder(working_folder / selector) as place:
             if is_anothers(place.fileno(), place.path):
-                return self._copied(place, report)
+                return described(place)
         return open_artifact(working_folder / selector)
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen: built where needed, and copied where it is another user's."""
+        if isinstance(chosen, Appliance):
+            return self._built(chosen, report)
+        if chosen.held:
+            return chosen
+        with Folder(chosen.folder) as place:
+            return self._copied(place, report)
 
     def _built(self, appliance: Appliance, report: Progress) -> Artifact:
         from squib.build.artifact import write_artifact
@@ -99,10 +126,9 @@ class Building:
 
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether `folder` holds a manifest. Raises PermissionDeniedError and its like."""
-    manifest = folder / MANIFEST
-    with storage_errors(manifest):
-        return manifest.is_file()
+    """Whether `folder` holds a manifest, maybe of a build that was killed. Raises PermissionDeniedError and its like."""
+    with storage_errors(folder / MANIFEST):
+        return any(manifest.is_file() for manifest in (folder / MANIFEST, folder / READY / MANIFEST))
 
 
 def _used(artifact: Artifact) -> Artifact:
@@ -117,3 +143,11 @@ def _whole(folder: Path) -> Artifact | None:
         return open_artifact(folder)
     except SquibError:
         return None
+
+
+def _bill(artifact: Artifact, plan: BuildPlan, created: int, report: Progress) -> bytes:
+    from squib.build.sbom import artifact_bill
+    from squib.wire.sbom import encode
+
+    report("asking whose the files are", None)
+    return encode(artifact_bill(artifact, plan.inputs, plan.kernel, created))

@@ -203,7 +203,7 @@ def bill_library(found: BillLibraryFound) -> Row:
     """What writes bills of materials."""
     name, version = found.package.name, found.package.version
     if version is None:
-        return Row("sbom", Level.WARNING, f"{name} is not installed: only squib image --sbom needs it", found.install)
+        return Row("sbom", Level.WARNING, f"{name} is not installed: only --sbom needs it", found.install)
     return Row("sbom", Level.OK, f"{name} {version}".strip())
 
 

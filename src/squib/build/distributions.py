@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from squib.build.editable import finders
 from squib.build.module_finder import PACKAGES, Form, Module
 
 __all__ = ["Distribution", "Distributions", "metadata_files", "parse_metadata", "recorded"]
@@ -190,9 +191,9 @@ def _below(base: Path, folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _beside(files: tuple[tuple[str, Path], ...]) -> Iterator[tuple[str, Path]]:
     """`files` without what makes an editable install work on this machine."""
-    for where, source in files:
-        if not where.startswith("__editable__") and not where.endswith(".pth"):
-            yield where, source
+    hooks = {source for _, source in files if source.suffix == ".pth"}
+    hooks |= {finder for pth in hooks for finder in finders(pth)}
+    yield from ((where, source) for where, source in files if source not in hooks)
 
 
 def _files_of(module: Module) -> tuple[tuple[str, Path], ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ast
 
-__all__ = ["mapped_modules"]
+__all__ = ["finders", "mapped_modules"]
 
 _IMPORT = re.compile(r"import[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
@@ -28,11 +28,17 @@ def mapped_modules(folders: tuple[Path, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         for pth in sorted(folder.glob("*.pth")):
-            for line in _text(pth).splitlines():
-                if match := _IMPORT.match(line):
-                    for name, path in _mapped(_text(folder / f"{match[1]}.py")):
-                        found.setdefault(name, path)
+            for finder in finders(pth):
+                for name, path in _mapped(_text(finder)):
+                    found.setdefault(name, path)
     return found
+
+
+def finders(pth: Path) -> Iterator[Path]:
+    """The files of the modules that a .pth file imports, if they lie beside it."""
+    for line in _text(pth).splitlines():
+        if match := _IMPORT.match(line):
+            yield pth.parent / f"{match[1]}.py"
 
 
 def _mapped(source: str) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,7 @@ import click
 
 from squib.app.inspecting import Inspection, WayOutState
 from squib.app.inspecting import inspect as look_at
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.durations import duration
 from squib.cli.endpoints import urls
@@ -34,7 +35,7 @@ _ENDED_BY = {
 Lines = Iterator[tuple[str, str]]
 
 
-@click.command()
+@click.command(cls=Command)
 @names_argument(complete_machines)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def inspect(names: tuple[str, ...], as_json: bool) -> None:

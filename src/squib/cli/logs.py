@@ -14,10 +14,11 @@ import click
 
 from squib.app.logs import Selection, follow, recorded
 from squib.app.passages import Line, Passage
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.json_output import time_text
+from squib.cli.param_types import Whole
 from squib.cli.terminal import visible
-from squib.cli.whole import Whole
 from squib.wiring import house
 
 __all__ = ["Moment", "logs"]
@@ -55,7 +56,7 @@ def _at(text: str) -> float | None:
         return None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="NAME", shell_complete=complete_machines)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the machine has ended; Ctrl-C stops it.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Only from then on: 10m, 1h30m, or 2026-11-24T03:00:00Z.")

@@ -7,20 +7,21 @@ import time
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.json_output import print_json
-from squib.cli.whole import Whole
+from squib.cli.param_types import Seconds, Whole
 from squib.probe.http import Answer, ask
 from squib.probe.report import ProbeReport, report
 
 __all__ = ["ask_repeatedly", "probe", "show_answer"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("url")
 @click.option("-n", "--count", type=Whole(1, 100_000), metavar="N", default=4, show_default=True, help="How many questions.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0, max=3600),
+    type=Seconds(0, 3600),
     default=1,
     show_default=True,
     metavar="SECONDS",
@@ -28,7 +29,7 @@ __all__ = ["ask_repeatedly", "probe", "show_answer"]
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.001, max=3600),
+    type=Seconds(0.001, 3600),
     default=10,
     show_default=True,
     metavar="SECONDS",

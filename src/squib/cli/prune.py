@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.json_output import print_json, time_text
 from squib.cli.table import print_table
 from squib.model.cached import CachedItem, CachedKind, Pruning
@@ -19,7 +20,7 @@ _ONE_BY_ONE = frozenset({CachedKind.ARTIFACT, CachedKind.FIRECRACKER})
 """The others are many files that tell nobody anything: a row a kind does."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--all",
     "everything",

@@ -16,8 +16,9 @@ from squib import __version__
 from squib.app.vm import inputs, preflight, session
 from squib.app.vm.jailed import JailWish
 from squib.app.vm.plan import plan
+from squib.cli.commands import Command
 from squib.cli.narrator import say
-from squib.cli.seconds import Seconds
+from squib.cli.param_types import OneOf, Seconds, Whole
 from squib.cli.vm_voice import VmVoice
 from squib.errors import PermissionDeniedError, UsageError
 from squib.host import tap, tty
@@ -61,6 +62,8 @@ def _tap(incomplete: str) -> list[CompletionItem]:
 
 _MAX_ID = (1 << 32) - 2
 """The last user; the number after it stands for none (chown(2))."""
+_MAX_NODE = 1023
+"""A kernel of x86 has at most 1,024 NUMA nodes (arch/x86/Kconfig, NODES_SHIFT)."""
 _CHROOT_BASE_DIR = "/srv/jailer"
 """The jailer's own default."""
 _STDIN = 0
@@ -70,8 +73,8 @@ _ADD_DRIVE = _Words("drive", vm_spec.parse_add_drive, _file)
 _TAP = _Words("tap", vm_spec.parse_tap_device, _tap)
 _VSOCK = _Words("vsock", vm_spec.parse_vsock_device, _file)
 _MEMORY = _Words("memory", vm_spec.parse_memory)
-_LEVELS = click.Choice(["Error", "Warning", "Info", "Debug", "Trace", "Off"], case_sensitive=False)
-_TEMPLATES = click.Choice(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
+_LEVELS = OneOf(["Error", "Warning", "Info", "Debug", "Trace", "Off"], case_sensitive=False)
+_TEMPLATES = OneOf(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
 
 
 class _TextOption(click.Option):
@@ -89,7 +92,20 @@ class _TextOption(click.Option):
 _text_option = partial(click.option, cls=_TextOption)
 
 
-@click.command(no_args_is_help=True)
+_SECTIONS = (
+    ("The machine", (
+        "kernel", "kernel_opts", "initrd_path", "root_drive", "root_partition", "add_drive", "ncpus", "memory", "disable_smt",
+        "cpu_template", "tap_device", "vsock_device", "metadata", "metadata_file", "mmds_version", "config",
+    )),
+    ("Firecracker", (
+        "firecracker_binary", "vm_id", "socket_path", "firecracker_log", "vmm_log_fifo", "log_level", "metrics_fifo",
+    )),
+    ("Its jail", ("jailer", "exec_file", "uid", "gid", "node", "chroot_base_dir", "daemonize")),
+    ("This run", ("print_config", "stdin", "stop_timeout", "debug")),
+)  # fmt: skip
+
+
+@click.command(cls=Command, sections=_SECTIONS, no_args_is_help=True)
 @_text_option("--firecracker-binary", type=_PATH, metavar="PATH", help="Firecracker.  [default: from PATH]")
 @_text_option("--kernel", type=_PATH, metavar="PATH", help="The kernel, an ELF vmlinux.  [default: ./vmlinux]")
 @_text_option("--kernel-opts", metavar="LINE", help=f"The kernel's command line.  [default: {vm_spec.DEFAULT_KERNEL_OPTS}]")
@@ -99,13 +115,13 @@ _text_option = partial(click.option, cls=_TextOption)
 @_text_option("--add-drive", type=_ADD_DRIVE, multiple=True, metavar="PATH:ro|rw", help="A further drive. Repeatable.")
 @_text_option("--tap-device", type=_TAP, multiple=True, metavar="DEV/MAC", help="A network card on a tap. Repeatable.")
 @_text_option("--vsock-device", type=_VSOCK, multiple=True, metavar="PATH:CID", help="A vsock, and its Unix socket here.")
-@click.option("-c", "--ncpus", type=click.IntRange(1, 32), metavar="N", help="Processors.  [default: 1]")
+@click.option("-c", "--ncpus", type=Whole(1, 32), metavar="N", help="Processors.  [default: 1]")
 @click.option("-m", "--memory", type=_MEMORY, metavar="MIB", help="Memory in MiB, or as in 1G.  [default: 512]")
 @click.option("-t", "--disable-smt", "--disable-hyperthreading", is_flag=True, help="One thread a core.")
 @_text_option("--cpu-template", type=_TEMPLATES, help="One of Firecracker's CPU templates.")
 @_text_option("--metadata", metavar="JSON", help="What the guest can ask MMDS for: an object.")
 @_text_option("--metadata-file", type=_PATH, metavar="PATH", help="The same from a file.")
-@_text_option("--mmds-version", type=click.Choice(["V1", "V2"]), help="V2 wants a session token.  [default: V1]")
+@_text_option("--mmds-version", type=OneOf(["V1", "V2"]), help="V2 wants a session token.  [default: V1]")
 @_text_option("-l", "--firecracker-log", type=_PATH, metavar="PATH", help="A file to append Firecracker's log to.")
 @_text_option("--vmm-log-fifo", type=_PATH, metavar="PATH", help="A FIFO for the log; made where it is not there.")
 @_text_option("--log-level", type=_LEVELS, help="[default: Debug into a file or FIFO, else Warning]")
@@ -118,7 +134,7 @@ _text_option = partial(click.option, cls=_TextOption)
 @click.option("--print-config", is_flag=True, help="Print that file for what would be started; start nothing.")
 @_text_option(
     "--stdin",
-    type=click.Choice(["auto", "always", "never"]),
+    type=OneOf(["auto", "always", "never"]),
     default="auto",
     show_default=True,
     help="What is typed goes to the guest; auto: on a terminal.",
@@ -128,9 +144,9 @@ _text_option = partial(click.option, cls=_TextOption)
 )
 @_text_option("--jailer", type=_PATH, metavar="PATH", help="Start Firecracker by its jailer, as root only, and:")
 @_text_option("--exec-file", type=_PATH, metavar="PATH", help="this Firecracker,")
-@click.option("--uid", type=click.IntRange(1, _MAX_ID), metavar="UID", help="as this user (must be given),")
-@click.option("--gid", type=click.IntRange(1, _MAX_ID), metavar="GID", help="as this group (default: UID),")
-@click.option("--node", type=click.IntRange(min=0), metavar="N", help="on this NUMA node,")
+@click.option("--uid", type=Whole(1, _MAX_ID), metavar="UID", help="as this user (must be given),")
+@click.option("--gid", type=Whole(1, _MAX_ID), metavar="GID", help="as this group (default: UID),")
+@click.option("--node", type=Whole(0, _MAX_NODE), metavar="N", help="on this NUMA node,")
 @_text_option("--chroot-base-dir", type=_PATH, metavar="DIR", help="jailed below this folder (default: /srv/jailer),")
 @click.option("--daemonize", is_flag=True, help="without showing its console.")
 @click.option("-d", "--debug", is_flag=True, help="Tell each request to Firecracker.")

@@ -19,6 +19,7 @@ from squib.host.homes import cache_home, is_private, state_home
 __all__ = [
     "abandoned",
     "alone_in",
+    "await_lock",
     "cache_home",
     "made_for",
     "making",
@@ -188,17 +189,22 @@ def alone_in(folder: Path) -> Iterator[None]:
     with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _ALONE_S
-        while _is_locked(descriptor):
-            if time.monotonic() >= deadline:
-                raise TakenError(
-                    f"another process has kept {folder} locked for over {_ALONE_S:g} s",
-                    hint=f"see which: fuser -v {shlex.quote(str(folder))}",
-                )
-            time.sleep(_LOOK_S)
+        await_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def await_lock(descriptor: int, path: Path) -> None:
+    """Locks the file at `path`, which `descriptor` holds, until that is closed. Raises TakenError after a minute."""
+    deadline = time.monotonic() + _ALONE_S
+    while _is_locked(descriptor):
+        if time.monotonic() >= deadline:
+            raise TakenError(
+                f"another process has kept {path} locked for over {_ALONE_S:g} s",
+                hint=f"see which: fuser -v {shlex.quote(str(path))}",
+            )
+        time.sleep(_LOOK_S)
 
 
 def _is_locked(descriptor: int) -> bool:

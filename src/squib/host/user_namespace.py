@@ -151,6 +151,9 @@ def _execute(argv: Sequence[str], out: int, keep: int) -> None:
     os.dup2(null, 0)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    os.set_inheritable(keep, True)  # noqa: FBT003
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - of the VMM-to-be: its sockets, a machine's files
+        if descriptor > 2:
+            with contextlib.suppress(OSError):  # that of the folder itself
+                os.set_inheritable(descriptor, descriptor == keep)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and pasta takes that for a failure of its own
     os.execv(argv[0], list(argv))

@@ -79,7 +79,7 @@ def _make(network: NamespaceNetwork) -> None:
 
 def settings(network: NamespaceNetwork) -> HostSettings:
     """What the namespace is set up to do, in the words of a host."""
-    return HostSettings(way_out.DEVICE, IPv4Network(network.slot.host.network))
+    return HostSettings((way_out.DEVICE,), IPv4Network(network.slot.host.network))
 
 
 def _publish(network: NamespaceNetwork) -> None:
