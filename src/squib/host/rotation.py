@@ -99,7 +99,7 @@ def tail(log: Path, size: int) -> bytes:
 
 
 def last_lines(log: Path, size: int) -> bytes:
-    """The lines that begin in the last `size` bytes: what a cut leaves of a line may look like a whole one. Raises as `tail`."""
+    """The lines that begin in the last `size` bytes: what a cut leaves of one may look like a whole one. Raises as `tail`."""
     found = tail(log, size + 1)
     if len(found) <= size:
         return found
