@@ -46,7 +46,7 @@ def test_days_are_those_of_the_calendar(day: dt.date) -> None:
     assert wall_clock.days_since_1970(day.year, day.month, day.day) == (day - dt.date(1970, 1, 1)).days
 
 
-@pytest.mark.parametrize("ahead_ms", [25_000, -25_000, 1_501, -1_501, 10**9])
+@pytest.mark.parametrize("ahead_ms", [25_000, -25_000, 2_001, -2_001, 10**9])
 def test_a_wrong_clock_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead_ms: int) -> None:
     machine = Machine(monkeypatch, tmp_path, ahead_ms)
     assert wall_clock.mend(str(machine.rtc)) == ahead_ms
@@ -54,7 +54,7 @@ def test_a_wrong_clock_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, a
     assert wall_clock.mend(str(machine.rtc)) is None
 
 
-@pytest.mark.parametrize("ahead_ms", [0, 499, -500, 1_500, -1_500])
+@pytest.mark.parametrize("ahead_ms", [0, 499, -500, 2_000, -2_000])
 def test_a_right_clock_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead_ms: int) -> None:
     machine = Machine(monkeypatch, tmp_path, ahead_ms)
     before = machine.now_ns
