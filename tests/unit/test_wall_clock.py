@@ -70,6 +70,13 @@ def test_a_machine_without_an_rtc(tmp_path: Path) -> None:
     assert wall_clock.mend(str(tmp_path / "rtc0")) is None, "what is no RTC tells no time"
 
 
+def test_an_rtc_that_nobody_keeps_is_not_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine = Machine(monkeypatch, tmp_path, 25_000)
+    long_past = wall_clock._RTC_TIME.pack(0, 0, 0, 1, 0, 100, 0, 0, 0)
+    monkeypatch.setattr(wall_clock, "fcntl", SimpleNamespace(ioctl=lambda *_: long_past))
+    assert wall_clock.mend(str(machine.rtc)) is None
+
+
 def test_pid_1_looks_again_and_says_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start, 10 s later, and then each minute, on a clock that this test moves."""
     uptime_ms, looked, told = 0, [], []
