@@ -41,7 +41,7 @@ def open_artifact(folder: Path) -> Artifact:
     """
     with Folder(folder) as place:
         place.check_owned()
-        publication.finish(folder, last=MANIFEST)
+        publication.finish(place.fileno(), last=MANIFEST)
         return _current(place, lambda known, _: replace(known, held=_held(place, known)))
 
 

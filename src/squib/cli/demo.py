@@ -12,6 +12,7 @@ from squib.app.running import Running, Session
 from squib.cli.boot_options import kernel_option
 from squib.cli.commands import Command
 from squib.cli.endpoints import urls
+from squib.cli.escaping import one_line
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import interrupts_told
 from squib.cli.probe import ask_repeatedly
@@ -73,7 +74,7 @@ def _boot_and_ask(running: Running, artifact: Artifact) -> int:
         _table(artifact, session, first_answer_s)
         end = session.stop(STOP_S)
     for failure in result.failures:
-        print(f"squib: {failure}", file=sys.stderr)
+        print(f"squib: {one_line(failure)}", file=sys.stderr)
     if end.status != 0:
         raise GuestError(f"the machine did not stop as it should: {end.reason}", hint=f"look at its console: squib run {CLOCK}")
     print(f"\nStopped; nothing is left running. Go on with: {_as_typed()} run {CLOCK}")

@@ -10,6 +10,7 @@ import click
 from squib.app.imaging import ImageOptions
 from squib.cli.commands import Command
 from squib.cli.completing import complete_appliance
+from squib.cli.escaping import json_safe
 from squib.cli.json_output import print_json
 from squib.cli.param_types import OneOf
 from squib.cli.progress import progress
@@ -80,7 +81,7 @@ def image(
         squib = house()
         made = squib.plan_image(chosen, options, report) if show else squib.image(chosen, options, path, report, bill)
     if show in {"config", "manifest"}:
-        print((made.config_json if show == "config" else made.manifest_json).decode())
+        print(json_safe((made.config_json if show == "config" else made.manifest_json).decode()))
     elif as_json:
         print_json(image_json(made, None if show else path))
     elif not quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -16,9 +15,10 @@ from squib.app.logs import Selection, follow, recorded
 from squib.app.passages import Line, Passage
 from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
+from squib.cli.escaping import json_text, visible
 from squib.cli.json_output import time_text
 from squib.cli.param_types import Whole
-from squib.cli.terminal import visible
+from squib.cli.terminal import pass_on
 from squib.wiring import house
 
 __all__ = ["Moment", "logs"]
@@ -79,9 +79,7 @@ def logs(name: str, following: bool, since: float | None, newest: int | None, as
 def _print(passages: Iterable[Passage], following: bool, as_json: bool) -> None:
     show = _as_json if as_json else _as_text if sys.stdout.isatty() else _as_it_is
     for passage in passages:
-        sys.stdout.buffer.write(show(passage))
-        if following:
-            sys.stdout.buffer.flush()
+        pass_on(show(passage), at_once=following)
 
 
 def _as_it_is(passage: Passage) -> bytes:
@@ -99,4 +97,4 @@ def _as_json(passage: Passage) -> bytes:
 def _line_as_json(line: Line) -> bytes:
     stamp = None if line.at is None or not line.own_time else time_text(round(line.at * 1000))
     text = line.raw.rstrip(b"\r\n").decode("utf-8", "replace")
-    return json.dumps({"time": stamp, "source": line.source.value, "text": text}, ensure_ascii=False).encode() + b"\n"
+    return json_text({"time": stamp, "source": line.source.value, "text": text}, indent=None).encode() + b"\n"

@@ -19,6 +19,7 @@ import click
 from squib import __version__
 from squib.cli.commands import Group, unknown_command
 from squib.cli.report import complain, open_what_is_closed, show_error, silence
+from squib.cli.terminal import escaping
 from squib.cli.usage import usage_error
 from squib.cli.verbs import ABSENT, SECTIONS, SYNONYMS, VERBS
 from squib.errors import SquibError, StorageError, UsageError
@@ -94,7 +95,8 @@ def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> 
     for number in (signal.SIGTERM, signal.SIGHUP):
         answer(number, _terminate)
     open_what_is_closed()
-    raise SystemExit(_run(arguments, prog_name))
+    with escaping():
+        raise SystemExit(_run(arguments, prog_name))
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:

@@ -8,6 +8,7 @@ import time
 import click
 
 from squib.cli.commands import Command
+from squib.cli.escaping import one_line, visible
 from squib.cli.json_output import print_json
 from squib.cli.param_types import Seconds, Whole
 from squib.probe.http import Answer, ask
@@ -46,7 +47,7 @@ def probe(url: str, count: int, interval: float, timeout: float, as_json: bool) 
         print_json(_json(url, result))
     else:
         for failure in result.failures:
-            print(f"squib: {failure}", file=sys.stderr)
+            print(f"squib: {one_line(failure)}", file=sys.stderr)
     return 0 if result.ok else 1
 
 
@@ -65,7 +66,7 @@ def ask_repeatedly(url: str, *, count: int, interval: float, timeout: float, sho
 def show_answer(answer: Answer) -> None:
     """One line: the body and the latency; nothing for an answer that failed, which the report tells."""
     if not answer.error:
-        print(f"{answer.body.decode('utf-8', 'replace').strip()}  {answer.latency_us / 1000:.1f} ms", flush=True)
+        print(f"{one_line(visible(answer.body.strip()))}  {answer.latency_us / 1000:.1f} ms", flush=True)
 
 
 def _json(url: str, result: ProbeReport) -> dict[str, object]:

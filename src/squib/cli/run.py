@@ -88,8 +88,9 @@ _SECTIONS = (
     type=OneOf(["auto", "host", "user", "none"]),
     default="auto",
     show_default=True,
-    help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
-    "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
+    help="host: a network on this host, for root's Firecracker, after squib host setup. user: one in a namespace; needs nft, "
+    "and pasta or slirp4netns. none: for Firecracker. auto: for Firecracker without --tap what can be, host for root and user "
+    "for others; for QEMU its own, and user with --outbound.",
 )
 @outbound_option
 @click.option(

@@ -17,6 +17,7 @@ from squib.app.vm import inputs, preflight, session
 from squib.app.vm.jailed import JailWish
 from squib.app.vm.plan import plan
 from squib.cli.commands import Command
+from squib.cli.escaping import json_safe
 from squib.cli.narrator import say
 from squib.cli.param_types import OneOf, Seconds, Whole
 from squib.cli.vm_voice import VmVoice
@@ -198,7 +199,7 @@ def vm(
     if print_config:
         for what, path in preflight.absent(machine):
             say(f"warning: the {what} {path} is not here; it must be where this machine is started")
-        sys.stdout.buffer.write(vm_json.encode(machine))
+        sys.stdout.write(json_safe(vm_json.encode(machine).decode()))
         return 0
     if config is not None:
         preflight.check_beside(machine, Path(config))
