@@ -23,7 +23,7 @@ from squib.wire.firecracker.resources import (
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-IDS = st.from_regex(r"\A[A-Za-z0-9_]{1,6}\Z")
+IDS = st.from_regex(r"\A[A-Za-z0-9_]{1,6}\Z") | TEXT
 COUNTS = st.integers(0, (1 << 63) - 1)
 
 

@@ -109,7 +109,7 @@ def launch(
     package = Path(squib.__file__).parent
     spec = marshal.dumps(
         (
-            2,
+            3,
             "clock",
             "tells the time",
             serve,

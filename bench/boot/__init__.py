@@ -18,7 +18,7 @@ from bench.results import Measure, Promise
 from bench.rounds import QUICK_ROUNDS, ROUNDS, alternate
 from squib.build import artifact, ext4
 from squib.errors import SquibError
-from squib.host.appliances import DEFAULT, find_appliance
+from squib.host.appliances import CLOCK, find_appliance
 from squib.model.progress import silent
 
 __all__ = ["PROGRAMS", "charts", "measure", "tables"]
@@ -47,7 +47,7 @@ def _counted(candidate: Candidate, folder: Path, *, quick: bool) -> list[Measure
         return []
     case = f"counted, {candidate.name} kernel"
     rounds = QUICK_ROUNDS if quick else _COUNTED_ROUNDS
-    plan = artifact.plan_artifact(find_appliance(DEFAULT, Path("/")), candidate.kernel, silent)
+    plan = artifact.plan_artifact(find_appliance(CLOCK, Path("/")), candidate.kernel, silent)
     trees = {"squib": plan.rootfs, "floor": images.floor(counted.BEGIN, counted.READY)}
     measures: list[Measure] = []
     for who, tree in trees.items():
@@ -61,7 +61,7 @@ def _counted(candidate: Candidate, folder: Path, *, quick: bool) -> list[Measure
 
 
 def _watched(candidate: Candidate, folder: Path, *, rounds: int) -> list[Measure]:
-    appliance = find_appliance(DEFAULT, Path("/"))
+    appliance = find_appliance(CLOCK, Path("/"))
     built = artifact.write_artifact(artifact.plan_artifact(appliance, candidate.kernel, silent), folder / "out", silent)
     disk = folder / "floor.ext4"
     ext4.write(images.floor("", watched.READY), disk, ext4.find_programs())

@@ -19,7 +19,7 @@ from bench.results import Measure, Promise, Results
 from bench.rounds import QUICK_ROUNDS, ROUNDS, alternate
 from bench.table import Table
 from squib.errors import SquibError
-from squib.host.appliances import DEFAULT, find_appliance
+from squib.host.appliances import CLOCK, find_appliance
 from squib.model.image import INITRD, ROOTFS, VMLINUX
 from squib.model.progress import silent
 from squib.model.tree import File, RootfsTree
@@ -41,7 +41,7 @@ def measure(*, quick: bool) -> tuple[list[Measure], list[Promise]]:
     with tempfile.TemporaryDirectory(prefix="squib-bench-") as name:
         folder = Path(name)
         environ = quiet_home(folder)
-        argv = (*_SQUIB, "build", DEFAULT, "--quiet", "-o")
+        argv = (*_SQUIB, "build", CLOCK, "--quiet", "-o")
 
         def cold() -> Spent:
             for cached in ("bytecode", "artifacts"):
@@ -55,7 +55,7 @@ def measure(*, quick: bool) -> tuple[list[Measure], list[Promise]]:
         warm()
         # A warm one after each cold one: that has left nothing in the cache but what it made itself.
         times = alternate({_COLD: cold, _WARM: warm}, QUICK_ROUNDS if quick else ROUNDS, "build")
-        spent((*_SQUIB, "image", DEFAULT, "-o", _IMAGE, "--quiet"), environ=environ, folder=folder)
+        spent((*_SQUIB, "image", CLOCK, "-o", _IMAGE, "--quiet"), environ=environ, folder=folder)
         sizes = {file: (folder / "warm" / file if file != _IMAGE else folder / file).stat().st_size for file in _FILES}
     measures = [
         Measure(what, kind, "", "ms", [round(getattr(one, field), 1) for one in values])
@@ -69,7 +69,7 @@ def measure(*, quick: bool) -> tuple[list[Measure], list[Promise]]:
 
 def _part_measures() -> list[Measure]:
     try:
-        tree = house().plan_build(find_appliance(DEFAULT, Path("/")), silent).rootfs
+        tree = house().plan_build(find_appliance(CLOCK, Path("/")), silent).rootfs
     except SquibError as error:
         raise Problem(str(error)) from error
     return [Measure("part", part, ROOTFS, "MiB", [round(size / MIB, 3)]) for part, size in parts(tree).most_common()]

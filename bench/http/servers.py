@@ -52,7 +52,7 @@ class Server:
 def squib(port: int, folder: Path, logging: str) -> list[str]:  # noqa: ARG001
     """`logging` is `off` or `on`."""
     level = "info" if logging == "on" else "error"
-    return [str(_BIN / "squib"), "serve", f"--port={port}", "--ips=127.0.0.1", f"--logs={level}"]
+    return [str(_BIN / "squib"), "serve", "clock", f"--port={port}", "--ips=127.0.0.1", f"--logs={level}"]
 
 
 def nginx(port: int, folder: Path, logging: str) -> list[str]:

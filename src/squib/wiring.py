@@ -19,10 +19,12 @@ from squib.model.machine import VmmKind
 if TYPE_CHECKING:
     from squib.app.building import Building
     from squib.app.imaging import ImageOptions
+    from squib.app.pruning import Cleaning
     from squib.app.running import Running
     from squib.build.artifact import BuildPlan
     from squib.build.kernels import KernelSource
     from squib.model.appliance import Appliance
+    from squib.model.cached import Pruning
     from squib.model.container import ContainerImage
     from squib.model.drop import Drop, DropNetwork
     from squib.model.image import Artifact
@@ -52,9 +54,11 @@ class House:
         """What would be in the image."""
         return self._building().plan(appliance, report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
-        return self._building().build(appliance, output, report)
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`."""
+        return self._building().build(appliance, output, report, bill, created)
 
     def plan_image(self, appliance: Appliance, options: ImageOptions, report: Progress) -> ContainerImage:
         """The container image, in memory."""
@@ -90,7 +94,21 @@ class House:
 
     def artifact(self, selector: str | None, report: Progress) -> Artifact:
         """What a run boots."""
-        return self._building().artifact(selector, working_folder(), report)
+        artifact = self._building().artifact(selector, working_folder(), report)
+        self._cleaning().tidy()
+        return artifact
+
+    def prune(self, *, everything: bool, dry_run: bool) -> Pruning:
+        """Removes from the cache what no machine needs; what went, or would."""
+        return self._cleaning().prune(everything=everything, dry_run=dry_run)
+
+    def chosen(self, selector: str | None) -> Artifact | Appliance:
+        """What `selector` names, before anything is built."""
+        return self._building().chosen(selector, working_folder())
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen, built where needed."""
+        return self._building().made(chosen, report)
 
     def show(self, running: Running, artifact: Artifact, spec: RunSpec, what: str) -> str:
         """What would be booted, as text: the `machine`, its VMM's `argv`, or the `requests` to Firecracker."""
@@ -126,6 +144,12 @@ class House:
         from squib.app.building import Building
 
         return Building(kernel_source(self.kernel, self.modules, refresh=self.refresh), cache_home() / "artifacts", _in_use)
+
+    def _cleaning(self) -> Cleaning:
+        from squib.app.pruning import Cleaning
+        from squib.vmm.firecracker.binaries import cached
+
+        return Cleaning(cache_home(), _in_use, cached())
 
 
 def house(*, kernel: str | None = None, modules: Path | None = None, refresh: bool = False) -> House:
@@ -187,10 +211,14 @@ def _firecracker() -> Path:
 
 
 def _in_use() -> frozenset[Path]:
+    """What of the cache the machines in the store need: those that ended too, for a restart."""
     from squib.store import Store
+    from squib.vmm.firecracker.binaries import cached
 
     with Store() as store:
-        return frozenset(machine.artifact for machine in store.list() if machine.artifact is not None)
+        machines = store.list()
+    programs = {cached().resolve()} if any(machine.vmm == VmmKind.FIRECRACKER for machine in machines) else set[Path]()
+    return frozenset({machine.artifact for machine in machines if machine.artifact is not None} | programs)
 
 
 def _open_artifact(folder: Path) -> Artifact:

@@ -85,7 +85,7 @@ def _get(engine: Engine, url: str) -> str:
 def test_help_and_mistakes(loaded: Engine) -> None:
     text = loaded.ok("run", "--rm", "shop", "--help")
     assert "/bin/server [OPTION]..." in text
-    assert "--greeting=TEXT (absent=hello or SQUIB_GREETING env)" in text
+    assert "--greeting=TEXT (default: hello; environment: SQUIB_GREETING)" in text
     wrong = loaded.run("run", "--rm", "shop", "--greting=x")
     assert wrong.returncode == 64
     assert "did you mean `--greeting'?" in wrong.stderr

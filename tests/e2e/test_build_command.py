@@ -53,7 +53,7 @@ def test_the_same_bytes_again_elsewhere_and_for_another_locale(squib: Squib, tmp
     )
     before = os.umask(0o077)
     try:
-        there.ok("build", "-o", "second")
+        there.ok("build", "clock", "-o", "second")
     finally:
         os.umask(before)
     assert digests(other / "second") == first
@@ -98,15 +98,15 @@ def test_an_appliance_of_ones_own(squib: Squib, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["build", "clok"], 66, "no packaged appliance"),
-        (["build", "--shw", "tree"], 64, "No such option"),
+        (["build", "clok"], 66, "did you mean clock?"),
+        (["build", "--shw", "tree"], 64, "unknown option --shw; did you mean --show?"),
         (["build", "--show", "three"], 64, "three"),
-        (["build", "--kernel", "/nowhere/vmlinux"], 66, "/nowhere/vmlinux"),
-        (["build", "--kernel", "bad-kernel"], 65, "bad-kernel"),
+        (["build", "clock", "--kernel", "/nowhere/vmlinux"], 66, "/nowhere/vmlinux"),
+        (["build", "clock", "--kernel", "bad-kernel"], 65, "bad-kernel"),
         (["build", "bad.toml"], 65, "bad.toml:2: machin: unknown key"),
         (["build", "missing-module.toml"], 65, "nothing_here"),
         (["build", "no-function.toml"], 65, "did you mean clock_like:answer?"),
-        (["build", "-o", "a-file/out"], 74, "a-file"),
+        (["build", "clock", "-o", "a-file/out"], 74, "a-file"),
         (["build", "include.toml"], 65, "static"),
     ],
 )
@@ -129,7 +129,7 @@ def test_bad_input(squib: Squib, tmp_path: Path, arguments: list[str], status: i
 def test_missing_programs_are_named_with_their_package(squib: Squib, tmp_path: Path) -> None:
     # An empty PATH does not hide what lies in the folders of administrators, so the search there is hidden as well.
     script = (
-        "import squib.host.command as c; c._ADMIN_FOLDERS = (); import sys; sys.argv = ['squib', 'build', '-o', 'out'];"
+        "import squib.host.command as c; c._ADMIN_FOLDERS = (); import sys; sys.argv = ['squib', 'build', 'clock', '-o', 'out'];"
         "from squib.__main__ import main; main()"
     )
     hidden = Squib((squib.command[0], "-c", script), squib.home, extra={"PATH": "/nowhere"})
@@ -178,9 +178,9 @@ def test_a_working_folder_that_was_deleted(squib: Squib, tmp_path: Path, argumen
 def test_inputs_that_are_folders_and_outputs_that_are_files(squib: Squib, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for arguments, status, said in (
-        (("build", "--kernel", "/tmp"), 66, "/tmp is a folder, not a kernel"),
-        (("build", "-o", "file"), 74, "file is there, and is not a folder"),
-        (("build", "-o", "/proc/x"), 74, "no folder can be made in /proc"),
+        (("build", "clock", "--kernel", "/tmp"), 66, "/tmp is a folder, not a kernel"),
+        (("build", "clock", "-o", "file"), 74, "file is there, and is not a folder"),
+        (("build", "clock", "-o", "/proc/x"), 74, "no folder can be made in /proc"),
     ):
         done = squib.run(*arguments)
         assert (done.returncode, said in done.stderr) == (status, True), done.stderr

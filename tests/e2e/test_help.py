@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from program import Squib
-from squib.cli.main import VERBS, squib
+from squib.cli.commands import Command, Group
+from squib.cli.main import VERBS
+from squib.cli.main import squib as program
 from support import golden
 
 COMMANDS = [
@@ -25,7 +28,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command) or "squib")
 def test_help(command: tuple[str, ...], update_golden: bool) -> None:
-    result = CliRunner().invoke(squib, [*command, "--help"], prog_name="squib", terminal_width=100)
+    result = CliRunner().invoke(program, [*command, "--help"], prog_name="squib", terminal_width=100)
     assert result.exit_code == 0
     golden(f"help-{'-'.join(command) or 'squib'}.txt", result.output, update=update_golden)
 
@@ -66,12 +69,37 @@ def test_arguments_that_are_no_text(squib: Squib, command: str) -> None:
 def test_no_command_at_all_shows_the_help(squib: Squib) -> None:
     done = squib.run()
     assert done.returncode == 64
-    assert "Commands:" in done.stderr
+    assert "Run it:" in done.stderr
 
 
-@pytest.mark.parametrize(("line", "named"), [(("build", "--drop"), "squib build"), (("image", "-o"), "squib image")])
-def test_an_option_without_its_value_names_the_command(squib: Squib, line: tuple[str, ...], named: str) -> None:
-    done = squib.run(*line)
-    assert done.returncode == 64
-    assert "requires an argument" in done.stderr
-    assert f"Try `{named} --help' for more." in done.stderr
+def test_every_verb_is_one_of_squibs_commands() -> None:
+    context = click.Context(program)
+    commands = [program.get_command(context, verb) for verb in VERBS]
+    groups = [one for one in commands if isinstance(one, Group)]
+    below = [group.get_command(context, name) for group in groups for name in group.list_commands(context)]
+    assert all(isinstance(one, Command | Group) for one in (*commands, *below))
+
+
+def test_no_summary_is_cut_at_80_columns() -> None:
+    for words in ((), ("kernel",), ("host",), ("measure",), ("deploy",)):
+        result = CliRunner().invoke(program, [*words, "--help"], prog_name="squib", terminal_width=80)
+        assert "..." not in result.output.replace("[ARGS]...", "")
+        assert all(len(line) <= 80 for line in result.output.splitlines())
+    assert max(len(line) for _, line in VERBS.values()) <= 80 - len("  boot-report  ")
+
+
+def test_no_help_has_formulas() -> None:
+    for command in COMMANDS:
+        text = CliRunner().invoke(program, [*command, "--help"], prog_name="squib").output
+        assert "<=" not in text, command
+        assert "x>=" not in text, command
+
+
+def test_help_and_version_as_words() -> None:
+    def told(*words: str) -> str:
+        return CliRunner().invoke(program, words, prog_name="squib").output
+
+    assert told("help") == told("--help") == told("-h")
+    assert told("help", "stop") == told("stop", "--help")
+    assert told("help", "kernel", "build") == told("kernel", "build", "--help")
+    assert told("version") == told("-V") == told("--version")

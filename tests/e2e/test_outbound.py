@@ -165,6 +165,9 @@ def allowed_and_closed(host: Host) -> None:
     assert (told["spec"]["outbound"], told["way_out"]) == (True, "running")
     process = Path("/proc", str(told["pid"]))
     assert "CapEff:\t0000000000000000" in (process / "status").read_text()
+    (way,) = (process / "task" / process.name / "children").read_text().split()
+    held = [str(path.readlink()) for path in Path("/proc", way, "fd").iterdir()]
+    assert not [name for name in held if "rootfs" in name or "vmlinux" in name], "what QEMU was handed is QEMU's"
 
 
 def test_a_wish_grants_nothing_and_roots_word_does_until_it_ends(squib: Squib, on_a_host: tuple[Namespace, Namespace]) -> None:

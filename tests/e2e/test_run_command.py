@@ -37,9 +37,11 @@ def machines(squib: Squib) -> list[dict[str, object]]:
 
 def test_detached_run_probe_stop_rm(squib: Squib) -> None:
     port = free_port()
-    said = squib.ok("run", "clock", "--detach", "--name", "clock-1", "--publish", f"{port}:80", "--logs=debug")
-    assert "clock-1" in said
-    assert f"http://127.0.0.1:{port}" in said
+    publish = ("--publish", f"{port}:80", "--publish", f"{free_port()}:81")
+    done = squib.run("run", "clock", "--detach", "--name", "clock-1", *publish, "--logs=debug")
+    assert done.returncode == 0, done.stderr
+    assert "clock says that it serves 80; perhaps nobody listens on the guest's port 81" in done.stderr
+    assert done.stdout.startswith(f"clock-1 http://127.0.0.1:{port} ")
     (machine,) = machines(squib)
     assert (machine["name"], machine["state"]) == ("clock-1", "running")
     assert machine["accel"] in {"kvm", "tcg"}
@@ -53,8 +55,7 @@ def test_detached_run_probe_stop_rm(squib: Squib) -> None:
     taken = squib.run("run", "clock", "--detach", "--name", "clock-1")
     assert taken.returncode == 75
     assert "clock-1" in taken.stderr
-    taken = squib.run("run", "clock", "--detach", "--publish", f"{port}:80", "--publish", "0:81")
-    assert "clock says that it serves 80; perhaps nobody listens on the guest's port 81" in taken.stderr
+    taken = squib.run("run", "clock", "--detach", "--publish", f"{port}:80")
     assert taken.returncode == 75
     assert str(port) in taken.stderr
     assert squib.run("rm", "clock-1").returncode == 75  # it runs
@@ -69,7 +70,7 @@ def test_detached_run_probe_stop_rm(squib: Squib) -> None:
 
 
 def test_foreground_console_and_sigint(squib: Squib) -> None:
-    process = squib.start("run", "--publish", "0:80", "--port", "80")
+    process = squib.start("run", "clock", "--publish", "0:80", "--port", "80")
     assert process.stderr is not None
     url = None
     for line in process.stderr:
@@ -118,6 +119,24 @@ def test_a_window_that_is_closed_stops_the_guest_as_ctrl_c_does(squib: Squib) ->
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert squib.processes() == []
+    assert machines(squib) == []
+
+
+def test_under_nohup_the_end_of_a_terminal_stops_nothing(squib: Squib) -> None:
+    squib.prefix = ("nohup",)
+    process = squib.start("run", "clock", "--publish", "0:80")
+    assert process.stderr is not None
+    said = ""
+    while "Ctrl-C stops it" not in said:
+        said += process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    url = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+    assert url is not None
+    assert ask(int(url[1])).startswith("{ ")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     assert machines(squib) == []
 
 
@@ -225,7 +244,7 @@ def test_a_key_reaches_the_guest(squib: Squib, tmp_path: Path) -> None:
         (["run", "clock", "--publish", "99999:80"], 64, "port"),
         (["run", "clock", "--prot", "80"], 64, "unknown option --prot"),
         (["run", "clock", "--port", "none"], 64, "--port"),
-        (["run", "clock", "--timeout", "nan"], 64, "no number of seconds"),
+        (["run", "clock", "--timeout", "nan"], 64, "expected a number of seconds"),
         (["run", "clock", "--port"], 64, "--port"),
         (["run", "clock", "extra"], 64, "extra"),
         (["run", "clock", "--vmm", "xen"], 64, "xen"),

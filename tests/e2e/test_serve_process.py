@@ -28,7 +28,7 @@ def environment(home: Path) -> dict[str, str]:
 def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "squib", "serve", f"--port={port}", "--ips", "127.0.0.1"],
+        [sys.executable, "-m", "squib", "serve", "clock", f"--port={port}", "--ips", "127.0.0.1"],
         cwd=tmp_path, stderr=subprocess.PIPE, env=environment(tmp_path),
     )  # fmt: skip
     try:
@@ -104,11 +104,11 @@ def test_a_folder_with_an_appliance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--prot=80"], 64, "clock: "),
-        (["--port=0"], 64, "clock: "),
-        (["--port=eighty"], 64, "clock: "),
-        (["--port=1", "--port=2"], 64, "clock: "),
-        (["--ips=nowhere"], 64, "clock: "),
+        (["clock", "--prot=80"], 64, "clock: "),
+        (["clock", "--port=0"], 64, "clock: "),
+        (["clock", "--port=eighty"], 64, "clock: "),
+        (["clock", "--port=1", "--port=2"], 64, "clock: "),
+        (["clock", "--ips=nowhere"], 64, "clock: "),
         (["./nothing-here"], 66, "squib: "),
     ],
 )
@@ -127,13 +127,13 @@ def test_bad_input_is_one_clear_message(arguments: list[str], status: int, said:
     assert done.stderr.startswith(said)
     assert "Traceback" not in done.stderr
     if status == 64:
-        assert "Try `squib serve --help'" in done.stderr
+        assert "Try `squib serve clock --help'" in done.stderr
 
 
 def test_a_taken_port(server: tuple[subprocess.Popen[bytes], int], tmp_path: Path) -> None:
     _, port = server
     done = subprocess.run(
-        [sys.executable, "-m", "squib", "serve", f"--port={port}", "--ips=127.0.0.1"],
+        [sys.executable, "-m", "squib", "serve", "clock", f"--port={port}", "--ips=127.0.0.1"],
         cwd=tmp_path, capture_output=True, text=True, timeout=30, env=environment(tmp_path), check=False,
     )  # fmt: skip
     assert done.returncode == 75
@@ -143,11 +143,11 @@ def test_a_taken_port(server: tuple[subprocess.Popen[bytes], int], tmp_path: Pat
 
 def test_help_beats_every_other_error(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "squib", "serve", "--port=wrong", "--help=plain"],
+        [sys.executable, "-m", "squib", "serve", "clock", "--port=wrong", "--help=plain"],
         cwd=tmp_path, capture_output=True, text=True, timeout=30, env=environment(tmp_path), check=False,
     )  # fmt: skip
     assert done.returncode == 0
-    sections = ["NAME", "SYNOPSIS", "UNIKERNEL PARAMETERS", "APPLICATION OPTIONS", "OPTIONS", "ENVIRONMENT"]
+    sections = ["NAME", "SYNOPSIS", "APPLICATION OPTIONS", "SERVER OPTIONS", "ENVIRONMENT"]
     assert [line for line in done.stdout.splitlines() if line in sections] == sections
 
 
@@ -157,7 +157,7 @@ def test_it_starts_without_click(tmp_path: Path) -> None:
         "import os, sys\n"
         "def stop(*_):\n    print(sorted(name for name in ('click', 'rich', 'httptools') if name in sys.modules)); sys.stdout.flush(); os._exit(0)\n"
         "os.execv = stop\n"
-        "sys.argv = ['squib', 'serve']\n"
+        "sys.argv = ['squib', 'serve', 'clock']\n"
         "from squib.__main__ import main\nmain()\n"
     )
     done = subprocess.run(
@@ -217,3 +217,28 @@ def test_a_handler_that_never_returns_cannot_hold_the_process(tmp_path: Path, nu
 def cpu_ticks(pid: int) -> int:
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def test_the_environment_is_that_of_a_machine(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import os, time\nprint(' '.join(f'{name}={value}' for name, value in os.environ.items()), time.tzname, flush=True)\n"
+        "def answer(request): pass\n"
+    )
+    (tmp_path / "appliance.toml").write_text(
+        'name = "shop"\nserve = "shop:answer"\n[keys.the-greeting]\ntype = "string"\ndefault = "hi"\ndoc = "x"\n'
+        '[keys.loud]\ntype = "bool"\ndefault = false\ndoc = "x"\n'
+    )
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "squib", "serve", "--ips=127.0.0.1", "--loud"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**environment(tmp_path), "SQUIB_PORT": str(port), "TZ": "Europe/Berlin", "JUNK": "1", "SQUIB_LOGS": "quiet"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.terminate()
+    *found, standard, _ = said.split()
+    assert dict(word.split("=", 1) for word in found) == {
+        **environment(tmp_path), "LANG": "C.UTF-8", "TZ": "UTC", "SQUIB_PORT": str(port), "SQUIB_THE_GREETING": "hi", "SQUIB_LOUD": "true",
+    }  # fmt: skip
+    assert standard == "('UTC',"

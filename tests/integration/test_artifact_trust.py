@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from small_artifact import NAMES, NoKernel, write
 from squib.app.building import Building
 from squib.build import opening
-from squib.build.kernels import Kernel
 from squib.build.opening import open_artifact
 from squib.errors import ApplianceError, MissingError, PermissionDeniedError
 from squib.host import publication
@@ -23,34 +23,13 @@ from squib.host.held import HeldFile
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact, FileRecord, KernelRecord, Manifest
 from squib.model.machine import MachineConfig
-from squib.model.progress import Progress, silent
+from squib.model.progress import silent
 from squib.model.run import RunSpec
 from squib.vmm.handover import by_descriptor, held_by_us
 from squib.vmm.plan import machine_config
-from squib.wire import guest_spec, manifest
+from squib.wire import guest_spec
 
 ANOTHER = 65534
-NAMES = ("initrd.img", "rootfs.ext4", "vmlinux")
-
-
-class NoKernel:
-    """A kernel source that is not to be asked."""
-
-    def obtain(self, progress: Progress) -> Kernel:
-        pytest.fail("nothing is to be built")
-
-
-def write(folder: Path, content: str = "first") -> Path:
-    """An artifact whose files are a few bytes, and whose manifest is right."""
-    folder.mkdir(exist_ok=True)
-    records = []
-    for name in NAMES:
-        data = f"{content} {name}".encode()
-        (folder / name).write_bytes(data)
-        records.append(FileRecord(name, len(data), hashlib.sha256(data).hexdigest()))
-    known = Manifest("0", guest_spec.ABI, Appliance("shop", "a:b", folder), KernelRecord("6", "test", 1), tuple(records), ())
-    (folder / MANIFEST).write_bytes(manifest.encode(known))
-    return folder
 
 
 def config_of(artifact: Artifact) -> MachineConfig:
@@ -240,5 +219,5 @@ def test_an_artifact_that_is_built_anew_meanwhile_is_opened_anew(tmp_path: Path,
 def test_a_held_file_outlives_the_one_it_was_made_of(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("text")
     with (tmp_path / "x").open("rb", buffering=0) as file:
-        held = HeldFile(file)
+        held = HeldFile(os.dup(file.fileno()))
     assert Path(f"/proc/self/fd/{held.fileno()}").read_text() == "text"

@@ -209,7 +209,7 @@ def test_the_uplink_goes_and_changes(lab: Lab) -> None:
     host.run("ip", "route", "replace", "default", "dev", "up1")
     assert "but the default route goes by up1 now" in lab.squib("host", "check")
     host.run("ip", "link", "set", "up0", "name", "away0")
-    said = lab.squib("run", going, *RUN, status=66)
+    said = lab.squib("run", going, *RUN, "--outbound", status=66)
     assert "the network device up0, by which guests leave this host, is gone\n  try: sudo squib host setup" in said
     assert "up0 is gone" in lab.squib("host", "check", status=69)
     lab.run("--name", "inside")
@@ -219,7 +219,7 @@ def test_the_uplink_goes_and_changes(lab: Lab) -> None:
     lab.squib("host", "setup")
     lab.squib("rm", "--force", "clock", "inside")
     lab.rules = host.rules()
-    assert lab.run(artifact=going)["state"] == "running"
+    assert lab.run("--outbound", artifact=going)["state"] == "running"
     host.run("ip", "link", "set", "away0", "name", "up0")
 
 

@@ -92,11 +92,32 @@ def refused(lab: Lab) -> None:
     assert (lab.leases(), lab.host.rules(), lab.taps()) == (before, rules, {"squib0", "squib1"})
 
 
-def test_outbound_is_the_appliances_wish(lab: Lab, outside: Namespace) -> None:
+def test_outbound_is_the_appliances_wish_and_the_users_word(lab: Lab, outside: Namespace) -> None:
     outside.serve("192.0.2.2", 8005)
-    lab.run(artifact=lab.written("going", outbound=True))
+    going = lab.written("going", outbound=True)
+    assert "going asks to open connections to the outside, and may not: --outbound lets it" in lab.squib("run", going, *RUN)
+    with lab.guest(0) as guest:
+        assert guest.ask("192.0.2.2", 8005, patience=0.5) == "TimeoutError"
+    lab.squib("rm", "--force", "going")
+    lab.run("--outbound", artifact=going)
+    lab.squib("restart", "going")
     with lab.guest(0) as guest:
         assert guest.ask("192.0.2.2", 8005) == "192.0.2.1"
+        metadata(outside)
+        for address, port in CLOSED:
+            assert guest.ask(address, port, patience=0.3) == "TimeoutError", address
+        assert guest.ask(WIRE_SERVER, 53) == "192.0.2.1", "a name server"
+
+
+def metadata(outside: Namespace) -> None:
+    """Where clouds tell their machines secrets: they would answer."""
+    for address, port in (*CLOSED, (WIRE_SERVER, 53)):
+        outside.run("ip", "address", "replace", f"{address}/32", "dev", "lo")
+        outside.serve(address, port)
+
+
+WIRE_SERVER = "168.63.129.16"
+CLOSED = (("169.254.169.254", 80), ("100.100.100.200", 80), ("192.0.0.192", 80), (WIRE_SERVER, 80), (WIRE_SERVER, 32526))
 
 
 def test_a_restart_has_the_same_ports_again(lab: Lab) -> None:

@@ -88,6 +88,26 @@ APPS = {
         "os.system('echo by a shell > /dev/stdout')\n"
         "from squib.guest.clock import answer\n"
     ),
+    "environment": (
+        "import os, socket, sys, time\n"
+        "print('environment', ' '.join(f'{name}={value}' for name, value in sorted(os.environ.items())), time.tzname)\n"
+        "print('name', socket.gethostname())\n"
+        "print('hosts', open('/run/hosts').read().split('\\n'))\n"
+        "from squib.guest.clock import answer\n"
+    ),
+    "devices": (
+        "import os\n"
+        "a, b = os.openpty()\n"
+        "os.write(b, b'x')\n"
+        "print('pty', os.read(a, 1), os.ttyname(b).rstrip('0123456789'))\n"
+        "print('links', *(os.readlink('/dev/' + name) for name in ('fd', 'stdin', 'stdout', 'stderr')))\n"
+        "with open('/dev/shm/x', 'w') as file:\n"
+        "    file.write('shared')\n"
+        "import multiprocessing\n"
+        "with multiprocessing.Lock():\n"
+        "    print('lock', os.statvfs('/dev/shm').f_flag & os.ST_NOSUID)\n"
+        "from squib.guest.clock import answer\n"
+    ),
     "forking": ("import os, signal\nif os.fork() == 0:\n    signal.pause()\nfrom squib.guest.clock import answer\n"),
     "orphaning": (
         "import os\n"
@@ -429,6 +449,26 @@ def test_the_outputs_can_be_opened_by_their_names(boot: Boot) -> None:
     machine.line("squib.ready")
     by_names = [f"by {name}" for name in ("/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2", "a shell")]
     assert [line for line in machine.seen if line.startswith("by ")] == by_names
+
+
+def test_the_environment_is_what_the_page_says_and_no_more(boot: Boot) -> None:
+    machine = boot("environment", "squib.port=8080 ip=10.0.2.15:::255.255.255.0:time:eth0:off", before=f"{ETH0}; export JUNK=1")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert machine.line("environment") == (
+        f"environment HOME=/tmp LANG=C.UTF-8 PATH={path} SQUIB_PORT=8080 TZ=UTC ('UTC', 'UTC')"
+    )
+    assert machine.line("name") == "name time"
+    assert machine.line("hosts") == (
+        "hosts ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback', '10.0.2.15 time', '']"
+    )
+
+
+def test_the_devices_that_programs_expect(boot: Boot) -> None:
+    machine = boot("devices")
+    assert machine.line("pty") == "pty b'x' /dev/pts/"
+    assert machine.line("links") == "links /proc/self/fd /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2"
+    assert machine.line("lock") == f"lock {os.ST_NOSUID}"
+    machine.line("squib.ready")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -25,12 +25,14 @@ from squib.cli.host import steps_json
 from squib.cli.image import image_json
 from squib.cli.json_output import inspection_json, kernel_json, machine_json
 from squib.cli.measure import measured_json
+from squib.cli.prune import pruning_json
 from squib.formats.console_lines import Marks
 from squib.guest.marks import SERVER_MARKS
 from squib.host.appliances import find_appliance
 from squib.host.process import myself
 from squib.model.appliance import Appliance, BudgetSettings
 from squib.model.boot import BootReport
+from squib.model.cached import CachedItem, CachedKind, Pruning
 from squib.model.findings import Level, Row
 from squib.model.image import Artifact, FileRecord, InputRecord, KernelRecord, Manifest
 from squib.model.machine import Accel, EndedBy, VmmChoice
@@ -171,6 +173,13 @@ def test_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = plan_image(find_appliance("clock", tmp_path), ImageOptions(parse_reference("a")), lambda *_: None)
     hold(documented("An image"), [image_json(made, None), image_json(made, tmp_path)])
+
+
+def test_a_pruning() -> None:
+    items = tuple(CachedItem(kind, Path("/x"), (), 1e9, "a machine") for kind in CachedKind)
+    hold(documented("A pruning"), [pruning_json(Pruning(items, items, 3), dry_run=True)])
+    section = (PROJECT / "docs/json.md").read_text().partition("## A pruning")[2].partition("\n## ")[0]
+    assert all(f"`{kind}`" in section for kind in CachedKind)
 
 
 def test_a_fetched_program() -> None:

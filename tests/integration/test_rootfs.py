@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from squib.build import interpreter, rootfs
+from squib.build import interpreter
 from squib.build.cache import Cache
 from squib.errors import ApplianceError
 from squib.formats import elf
 from squib.guest import spec
 from squib.host.appliances import find_appliance
-from squib.model.appliance import Appliance, ImageSettings
-from squib.model.tree import Directory, File, RootfsTree, Symlink
+from squib.model.appliance import Appliance
+from squib.model.tree import Directory, RootfsTree, Symlink
 from support import tool
+from trees import files, own, plan, unpack
 
 
 @pytest.fixture(scope="module")
@@ -25,36 +26,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     return Cache(tmp_path_factory.mktemp("cache"))
 
 
-def plan(appliance: Appliance, cache: Cache) -> RootfsTree:
-    return rootfs.plan(appliance, interpreter.running(), cache, sys.implementation._multiarch).tree
-
-
 @pytest.fixture(scope="module")
 def clock(cache: Cache) -> RootfsTree:
     return plan(find_appliance("clock", Path("/")), cache)
-
-
-def own(folder: Path, source: str, **image: tuple[str, ...]) -> Appliance:
-    (folder / "shop.py").write_text(source)
-    return Appliance("shop", "shop:answer", folder, image=ImageSettings(**image))
-
-
-def files(tree: RootfsTree) -> dict[str, File]:
-    return {entry.path: entry for entry in tree.entries if isinstance(entry, File)}
-
-
-def unpack(tree: RootfsTree, root: Path) -> None:
-    for entry in tree.entries:
-        path = root / entry.path[1:]
-        match entry:
-            case Directory(mode=mode):
-                path.mkdir(parents=True, exist_ok=True)
-                path.chmod(mode)
-            case File(data=data, mode=mode):
-                path.write_bytes(data)
-                path.chmod(mode)
-            case Symlink(target=target):
-                path.symlink_to(target)
 
 
 def test_the_abi_s_files_are_there(clock: RootfsTree) -> None:

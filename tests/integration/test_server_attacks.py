@@ -178,7 +178,7 @@ def test_an_interrupt_while_the_handler_is_imported_is_no_traceback(tmp_path: Pa
 def test_closed_standard_descriptors_are_not_taken_by_sockets(closed: str, tmp_path: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "squib", "serve", f"--port={port}", "--ips=127.0.0.1"],
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "squib", "serve", "clock", f"--port={port}", "--ips=127.0.0.1"],
         cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
     )  # fmt: skip
     answer, end = b"", time.monotonic() + WAIT_S
@@ -231,7 +231,7 @@ def test_a_privileged_port_as_a_plain_user(tmp_path: Path) -> None:
         missing("every user may listen on every port here")
     done = subprocess.run(
         [tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
-         sys.executable, "-m", "squib", "serve", "--port=1", "--ips=127.0.0.1"],
+         sys.executable, "-m", "squib", "serve", "clock", "--port=1", "--ips=127.0.0.1"],
         capture_output=True, text=True, timeout=WAIT_S, cwd="/", env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, check=False,
     )  # fmt: skip
     assert done.returncode == 77, done.stderr

@@ -222,18 +222,18 @@ def unchecked(lab: Lab, port: int, *arguments: str, status: int) -> str:
     return done.stdout + done.stderr
 
 
-def test_outbound_is_the_appliances_wish_and_never_the_host(lab: Lab, outside: Namespace) -> None:
+def test_outbound_is_the_users_word_and_never_the_host(lab: Lab, outside: Namespace) -> None:
     host = lab.host
     bridge(host)
     outside.serve("192.0.2.2", 8004)
     for address, port in (("127.0.0.1", 7001), ("192.0.2.1", 7002), ("172.18.0.1", 7003), ("0.0.0.0", 7004)):
         host.serve(address, port)
     name_server = host.listen("127.0.0.53", 53)
-    with lab.run("--name", "shut").guest() as guest:
+    with lab.run("--name", "shut", artifact=lab.written("open", outbound=True)).guest() as guest:
         assert guest.ask("192.0.2.2", 8004, patience=0.5) == "TimeoutError"
         never_the_host(guest)
     lab.squib("rm", "--force", "shut")
-    with lab.run("--name", "going", artifact=lab.written("open", outbound=True)).guest() as guest:
+    with lab.run("--name", "going", "--outbound").guest() as guest:
         assert "10.83.255.3" in boot_args(lab), "it is told of the name server that asks the host's"
         assert guest.ask("192.0.2.2", 8004) == "192.0.2.1"
         never_the_host(guest)
@@ -280,6 +280,8 @@ def test_firecracker_has_no_right_and_the_user_has_his_groups(lab: Lab) -> None:
     (way,) = machine.children()
     assert sorted(int(line.split()[0]) for line in lab.processes()) == sorted((machine.pid, way))
     assert lab.way in Path(f"/proc/{way}/cmdline").read_text()
+    known = {str(path.readlink()) for path in Path(f"/proc/{way}/fd").iterdir()}
+    assert not [name for name in known if name.endswith(("vmlinux", "initrd.img", "rootfs.ext4"))], known
     assert not [line for line in lab.processes() if "squib.net" in line], "no Python stays"
 
 
@@ -374,7 +376,7 @@ def test_whoever_is_killed_on_the_way_is_said_and_nothing_is_left(lab: Lab) -> N
 
 def test_what_is_missing_is_said(lab: Lab) -> None:
     run, insist = ("run", lab.artifact, *RUN), ("--network", "user")
-    assert "--network user is for Firecracker" in lab.squib(*run, *insist, "--tap", "tap0", status=64)
+    assert "--network user and --tap contradict" in lab.squib(*run, *insist, "--tap", "tap0", status=64)
     assert "without a network" in lab.squib(*run, "--network", "none", "--name", "none")
     root = subprocess.run(lab.host.command(SQUIB, *run, *insist), capture_output=True, text=True, check=False)
     assert (root.returncode, "--network host" in root.stderr) == (64, True), root

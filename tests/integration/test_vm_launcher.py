@@ -33,6 +33,8 @@ from squib.cli.main import cli
 cli(["vm", *sys.argv[1:]])
 """
 WAIT_S = 30.0
+IGNORING = ("/bin/sh", "-c", 'trap "" HUP INT; exec "$@"', "sh")
+"""Before a command, as nohup(1) and a shell's & together."""
 
 
 @dataclass
@@ -172,6 +174,21 @@ def test_a_signal_stops_the_guest(launcher: Launcher, number: signal.Signals) ->
     assert b"asking the guest to stop" in said
     assert gone(firecracker)
     assert launcher.nothing_is_left()
+
+
+def test_what_was_ignored_at_its_start_stops_nothing(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = launcher.line
+    monkeypatch.setattr(launcher, "line", lambda *words, **how: [*IGNORING, *line(*words, **how)])
+    process, firecracker = launcher.start(until="squib.ready")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert (process.poll(), alive(firecracker)) == (None, True)
+    process.send_signal(signal.SIGTERM)
+    console, said = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, b"reason=stopped" in console) == (0, True)
+    assert said.count(b"asking the guest to stop") == 1
+    assert gone(firecracker)
 
 
 def test_a_second_signal_ends_it(launcher: Launcher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,27 @@ def test_round_trip(machine: FullVmConfiguration) -> None:
 
 @given(MACHINES)
 def test_the_requests_say_what_the_file_says(machine: FullVmConfiguration) -> None:
-    file = msgspec.json.decode(vm_json.encode(machine))
+    file = msgspec.json.decode(vm_json.encode(requests.addressable(machine)))
     told: dict[str, Any] = {}
     for request in requests.configure(machine):
         name, *rest = request.path.removeprefix("/").replace("mmds/config", "mmds-config").split("/")
         body = json.loads(request.body)
         if rest:
-            assert body[{"drives": "drive_id", "network-interfaces": "iface_id"}[name]] == rest[0]
+            assert [body[{"drives": "drive_id", "network-interfaces": "iface_id"}[name]]] == rest
+            assert re.fullmatch(r"[A-Za-z0-9_]+", rest[0])
             told.setdefault(name, []).append(body)
         else:
             told[name] = body
     file.pop("cpu-config", None)  # the path of a file
     assert told == {name: value for name, value in file.items() if value != []}
+
+
+@given(MACHINES)
+def test_ids_for_paths_are_as_different_as_ids_were_and_those_that_fit_stay(machine: FullVmConfiguration) -> None:
+    ids = [drive.drive_id for drive in machine.drives]
+    made = [drive.drive_id for drive in requests.addressable(machine).drives]
+    assert len(set(zip(ids, made, strict=True))) == len(set(ids)) == len(set(made))
+    assert all(before == after for before, after in zip(ids, made, strict=True) if re.fullmatch(r"[A-Za-z0-9_]+", before))
 
 
 @given(st.text())

@@ -149,4 +149,7 @@ def test_a_container_s_port_is_one_that_any_user_may_have(
     assert container_port(chosen) == port
     assert config.ports == exposed
     assert config.cmd == ("--port", str(port))
-    assert config.env == (("SQUIB_PORT", str(port)),)
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert config.env == (
+        ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("PATH", path), ("TZ", "UTC"), ("SQUIB_PORT", str(port)),
+    )  # fmt: skip

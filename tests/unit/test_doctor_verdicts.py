@@ -250,7 +250,7 @@ def test_what_only_some_verbs_need() -> None:
     )
     check(verdicts.bill_library(BillLibraryFound(PackageFound("lib", "11.1"), "get it")), Level.OK, "lib 11.1")
     none = verdicts.bill_library(BillLibraryFound(PackageFound("lib", None), "get it"))
-    check(none, Level.WARNING, "lib is not installed: only squib image --sbom needs it", "get it")
+    check(none, Level.WARNING, "lib is not installed: only --sbom needs it", "get it")
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,8 @@ BOOT = '"boot-source": {"kernel_image_path": "/k"}'
             'vm.json: drives[0]: unknown field "is_root"; did you mean "is_root_device"?',
         ),
         (
-            "{" + BOOT + ', "drives": [{"drive_id": "a-b", "is_root_device": true}]}',
-            "vm.json: drives[0].drive_id: expected letters, digits and _",
+            "{" + BOOT + ', "drives": [{"drive_id": 7, "is_root_device": true}]}',
+            "vm.json: drives[0].drive_id: expected `str`, got `int`",
         ),
         (
             "{" + BOOT + ', "drives": [], "machine-config": {"vcpu_count": 33, "mem_size_mib": 1}}',
@@ -203,6 +203,28 @@ def test_errors_name_file_and_field(text: str, message: str) -> None:
     with pytest.raises(ApplianceError) as caught:
         vm_json.decode(text, Path("vm.json"))
     assert str(caught.value) == message
+
+
+def test_an_id_that_only_a_file_may_have_is_told_by_one_that_a_path_may_have() -> None:
+    """Firecracker looks at ids in the paths of requests alone: src/firecracker/src/api_server/parsed_request.rs, checked_id."""
+    drives = ("my-volume.img", "my_volume_img", "/var/lib/x/../y z", "ä", "", "rootfs")
+    cards = ("vm-net1", "vm-net1 ")
+    text = {
+        "boot-source": {"kernel_image_path": "/k"},
+        "drives": [{"drive_id": one, "is_root_device": one == "rootfs", "path_on_host": "/d"} for one in drives],
+        "network-interfaces": [{"iface_id": one, "host_dev_name": f"tap{n}"} for n, one in enumerate(cards)],
+        "mmds-config": {"network_interfaces": ["vm-net1 "]},
+    }
+    machine = vm_json.decode(json.dumps(text), Path("vm.json"))
+    assert json.loads(vm_json.encode(machine))["drives"][0]["drive_id"] == "my-volume.img", "a file keeps them"
+    told = {one.path: json.loads(one.body) for one in requests.configure(machine)}
+    names = ("my_volume_img_1", "my_volume_img", "_var_lib_x____y_z", "_", "__1", "rootfs")
+    assert [path.removeprefix("/drives/") for path in told if path.startswith("/drives/")] == list(names)
+    assert [told[f"/drives/{one}"]["drive_id"] for one in names] == list(names)
+    assert told["/network-interfaces/vm_net1"]["host_dev_name"] == "tap0"
+    assert told["/network-interfaces/vm_net1_"]["host_dev_name"] == "tap1"
+    assert told["/mmds/config"]["network_interfaces"] == ["vm_net1_"]
+    assert requests.addressable(requests.addressable(machine)) == requests.addressable(machine)
 
 
 def test_metadata_is_an_object_in_one_line() -> None:

@@ -10,7 +10,7 @@ from squib.model.machine import PortForward
 from squib.net import ruleset
 from support import golden
 
-SETTINGS = HostSettings("eth0", IPv4Network("10.83.0.0/16"), (HostPort("tcp", 5432), HostPort("udp", 53)))
+SETTINGS = HostSettings(("eth0",), IPv4Network("10.83.0.0/16"), (HostPort("tcp", 5432), HostPort("udp", 53)))
 MACHINE = HostTap(
     "squib0",
     IPv4Interface("10.83.0.1/30"),

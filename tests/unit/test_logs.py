@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import click
 import pytest
 
-from squib.app.logs import Line, Selection, Source, Splitter, selected
+from squib.app import logs
+from squib.app.logs import Selection, recorded
+from squib.app.passages import Line, Passage, Source, Splitter
 from squib.cli.logs import Moment
 from squib.cli.terminal import visible
+from squib.store import Machine
 
 STAMPED = b"2026-11-24 03:00:%02d +00:00: INF [http] GET / 200\r\n"
 AT = 1795489200.0  # 2026-11-24 03:00:00 UTC
@@ -27,10 +35,15 @@ CONSOLE = b"".join(
 )
 
 
-def split(data: bytes, size: int, begin: float | None = None) -> list[Line]:
+def passages(data: bytes, size: int, begin: float | None = None) -> Iterator[Passage]:
     splitter = Splitter(begin)
-    found = [line for at in range(0, len(data), size) for line in splitter.feed(data[at : at + size])]
-    return found + list(splitter.end())
+    for at in range(0, len(data), size):
+        yield from splitter.feed(data[at : at + size])
+    yield from splitter.end()
+
+
+def split(data: bytes, size: int, begin: float | None = None) -> list[Line]:
+    return [line for passage in passages(data, size, begin) for line in passage.lines()]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 50, 10000])
@@ -57,9 +70,25 @@ def test_an_endless_line_is_cut() -> None:
     assert next(Splitter().feed(data)).raw == b"x" * (1 << 16)
 
 
-def test_selection() -> None:
+@pytest.fixture
+def console(tmp_path: Path) -> Path:
+    (tmp_path / "console.log").touch()
+    return tmp_path / "console.log"
+
+
+def machine(console: Path, begin: float | None = None) -> Machine:
+    """As much of one as its log needs."""
+    began = SimpleNamespace(run_dir=console.parent, ready_ms=None, boot_ms=None, restarts=0, created_ms=(begin or 0) * 1000)
+    if begin is None:
+        began.restarts = 1
+    return cast("Machine", began)
+
+
+def test_selection(console: Path) -> None:
+    console.write_bytes(CONSOLE)
+
     def raws(wanted: Selection, begin: float | None = None) -> list[bytes]:
-        return [line.raw for line in selected(split(CONSOLE, 99, begin), wanted)]
+        return [line.raw for passage in recorded(machine(console, begin), wanted) for line in passage.lines()]
 
     whole = CONSOLE.splitlines(keepends=True)
     assert raws(Selection()) == whole
@@ -71,6 +100,65 @@ def test_selection() -> None:
     assert raws(Selection(since=AT + 2)) == whole[4:]
     assert raws(Selection(since=AT + 2, newest=1)) == whole[-1:]
     assert raws(Selection(since=AT + 3)) == []
+
+
+def test_a_run_of_empty_lines_is_told() -> None:
+    data = b"a\r\n" + b"\r\n" * 3 + b"b\n" + b" \r\n" * 12345 + b"c\n\n"
+    found = split(data, 1000)
+    assert [(line.raw, line.source) for line in found] == [
+        (b"a\r\n", Source.CONSOLE),
+        *[(b"\r\n", Source.CONSOLE)] * 3,
+        (b"b\n", Source.CONSOLE),
+        (b"[12,345 empty lines are left out here]\n", Source.SQUIB),
+        (b"c\n", Source.CONSOLE),
+        (b"\n", Source.CONSOLE),
+    ]
+
+
+FLOODS = {
+    "line feeds": b"\n",
+    "crlf": b"\r\n",
+    "letters": b"a\n",
+    "spaces": b"  \n",
+    "pairs": b"a\n\n",
+    "endless": b"x",
+    "control": b"\x1b[2J",
+    "endings": b"\r",
+    "stamps": STAMPED % 7,
+    "half stamps": b" +00:00: INF [",
+    "ours": b"squib.ready abi=2\n",
+}
+
+
+def flood(console: Path, unit: bytes, size: int) -> None:
+    """So many bytes, in four pieces."""
+    for path in (console, *(console.with_name(f"console.log.{number}") for number in (1, 2, 3))):
+        path.write_bytes((unit * (size // 4 // len(unit) + 1))[: size // 4])
+
+
+@pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
+def test_the_last_lines_of_a_flood(console: Path, unit: bytes) -> None:
+    flood(console, unit, 24 << 20)
+    begin = time.process_time()
+    last = list(recorded(machine(console), Selection(newest=5)))
+    assert sum(passage.count for passage in last) == (1 if unit.isspace() and b"\n" in unit else 5)
+    assert time.process_time() - begin < 20, "it takes under a second on a machine that has nothing else to do"
+
+
+@pytest.mark.parametrize("unit", FLOODS.values(), ids=FLOODS.keys())
+def test_a_flood_is_read_in_little_memory(console: Path, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    flood(console, unit, 4 << 20)
+    monkeypatch.setattr(logs, "_READ", 1 << 14)
+    read = 0
+    tracemalloc.start()
+    try:
+        for passage in recorded(machine(console), Selection()):
+            visible(passage.raw[:99])
+            read += len(passage.raw)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert read == 4 << 20 or not unit.strip()
 
 
 def test_what_a_guest_sends_a_terminal_is_made_visible() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from squib.errors import MissingError
 from squib.formats.console_lines import ABI
+from squib.host.rotation import rotate, tail
 from squib.vmm import readiness as module
 from squib.vmm.readiness import Readiness, readiness
 
@@ -61,3 +64,100 @@ def test_a_flood_is_read_in_part_only(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_no_console(tmp_path: Path) -> None:
     with pytest.raises(MissingError):
         readiness(tmp_path / "console.log")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes of consoles were read, one number for each time."""
+    read: list[int] = []
+    pread, end_of = os.pread, tail
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        read.append(len(data := pread(descriptor, size, offset)))
+        return data
+
+    def counting_tail(log: Path, size: int) -> bytes:
+        read.append(len(data := end_of(log, size)))
+        return data
+
+    monkeypatch.setattr(os, "pread", counting)
+    monkeypatch.setattr(module, "tail", counting_tail)
+    return read
+
+
+def test_a_second_look_reads_only_what_came(tmp_path: Path, counted: list[int]) -> None:
+    console = tmp_path / "console.log"
+    console.write_bytes(READY + RESTART + b"x" * 99 + b"\n" + b"a line\n" * 100_000)
+    assert readiness(console).because
+    assert sum(counted) > 700_000
+    for more, because in (
+        (b"", True),
+        (b"half", True),
+        (b" a line\n", True),
+        (READY[:9], True),
+        (READY[9:], False),
+        (RESTART, True),
+    ):
+        counted.clear()
+        with console.open("ab") as file:
+            file.write(more)
+        assert bool(readiness(console).because) is because
+        assert sum(counted) < 200
+
+
+@pytest.mark.parametrize("kept", [b"", b"{}", b"\xff", b'{"offset": -1}', b"[" * 5000, None])
+def test_what_was_kept_is_not_believed_where_it_is_wrong(tmp_path: Path, kept: bytes | None) -> None:
+    console, seen = tmp_path / "console.log", tmp_path / "console.log.seen"
+    console.write_bytes(READY + RESTART)
+    if kept is None:
+        seen.mkdir()
+    else:
+        seen.write_bytes(kept)
+    assert not readiness(console).ready
+    console.write_bytes(RESTART + READY)
+    assert readiness(console).ready, "another console"
+
+
+def test_a_console_that_is_cut(tmp_path: Path, counted: list[int]) -> None:
+    console = tmp_path / "console.log"
+    console.write_bytes(RESTART + b"a line\n" * 30_000)
+    assert not readiness(console).ready
+    rotate(console, over=1, keep=2)
+    assert not readiness(console).ready
+    counted.clear()
+    assert not readiness(console).ready
+    assert sum(counted) <= 64
+    with console.open("ab") as file:
+        file.write(READY)
+    assert readiness(console).ready
+
+
+def test_a_folder_that_is_removed_stays_so(tmp_path: Path) -> None:
+    console = tmp_path / "gone" / "console.log"
+    module._keep(console, None, 0, READY, Readiness(ready=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+NEARLY = [
+    b"squib.x\n",
+    b"squib.ready abi=%d uptime_ms=1 \n" % ABI,
+    b"squib.ready abi=%d uptime_ms=0 listen=,\n" % ABI,
+    b"\n",
+    READY,
+]
+
+
+@pytest.mark.parametrize("unit", NEARLY)
+def test_fifty_machines(tmp_path: Path, unit: bytes) -> None:
+    """With 1 MiB of console each, of whatever a guest may have written: a first look at all of them, and a second one."""
+    console = (RESTART + unit * (1 << 20))[: 1 << 20]
+    machines = [tmp_path / str(number) / "console.log" for number in range(50)]
+    for path in machines:
+        path.parent.mkdir()
+        path.write_bytes(console)
+    begin = time.process_time()
+    first = [readiness(path) for path in machines]
+    assert time.process_time() - begin < 5, "half a second, on a machine that has nothing else to do"
+    begin = time.process_time()
+    assert [readiness(path) for path in machines] == first
+    assert time.process_time() - begin < 2

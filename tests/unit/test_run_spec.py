@@ -97,7 +97,8 @@ def test_key_values_refuse(pairs: list[tuple[str, str]], said: str) -> None:
 def test_an_unknown_key_suggests_a_near_one() -> None:
     with pytest.raises(UsageError) as caught:
         key_values(APPLIANCE, [("greting", "x")])
-    assert caught.value.hint == "did you mean --greeting?"
+    assert str(caught.value) == "unknown option --greting; did you mean --greeting?"
+    assert caught.value.hint == "shop has the keys --count, --fast, --greeting, --port"
 
 
 @pytest.mark.parametrize(("text", "mib"), [("128M", 128), ("1G", 1024), ("64MiB", 64), ("64mb", 64)])

@@ -90,6 +90,11 @@ def test_names(store: Store) -> None:
 
 
 def test_who_asks_for_one_that_is_not_there_hears_which_are(store: Store) -> None:
+    def told(name: str) -> str:
+        with pytest.raises(MissingError) as caught:
+            store.get(name)
+        return str(caught.value)
+
     def hint(name: str) -> str:
         with pytest.raises(MissingError, match=f"there is no machine {name}") as caught:
             store.get(name)
@@ -98,7 +103,8 @@ def test_who_asks_for_one_that_is_not_there_hears_which_are(store: Store) -> Non
     assert hint("clock") == "squib run starts one: there is none now"
     store.reserve(replace(WISH, name="webserver"))
     assert hint("clock") == "there is webserver: squib ps"
-    assert hint("webservr") == "did you mean webserver? squib ps lists all"
+    assert told("webservr") == "there is no machine webservr; did you mean webserver?"
+    assert hint("webservr") == "squib ps lists all"
     for name in ("a1", "b2", "c3", "d4", "e5"):
         store.reserve(replace(WISH, name=name))
     assert hint("zzzz") == "there are webserver, a1, b2, c3, d4 …: squib ps"

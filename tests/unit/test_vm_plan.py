@@ -7,12 +7,14 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from squib.app.vm.plan import plan
 from squib.cli.main import squib
+from squib.cli.vm import vm
 from squib.errors import MissingError, UsageError
 from squib.formats.kernel_cmdline import MAX_COMMAND_LINE
 from squib.model.vm_spec import (
@@ -219,7 +221,6 @@ def test_words() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--root-drive", ""], "names no file"),
         (["--root-drive", ":ro"], "names no file"),
         (["--add-drive", "a"], "does not say whether the guest may write"),
         (["--add-drive", ":rw"], "names no file"),
@@ -247,6 +248,33 @@ def test_words_that_are_refused(words: list[str], message: str) -> None:
     done = CliRunner().invoke(squib, ["vm", "--root-drive", "r", *words] if "--root-drive" not in words else ["vm", *words])
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
+
+
+NUMBERS = ("ncpus", "memory", "uid", "gid", "node", "stop_timeout")
+TEXTS = [
+    option for option in vm.params if isinstance(option, click.Option) and not option.is_flag and option.name not in NUMBERS
+]
+
+
+@pytest.mark.parametrize("name", [name for option in TEXTS for name in option.opts])
+def test_an_empty_text_is_not_given(name: str) -> None:
+    """As where a script has `--id=$ID` and no ID."""
+    words = ["vm", "--root-drive", "r", "--print-config"]
+    as_ever = CliRunner().invoke(squib, words)
+    assert as_ever.exit_code == 0
+    for empty in ([f"{name}="] if name.startswith("--") else []), [name, ""]:
+        done = CliRunner().invoke(squib, [*words, *empty])
+        assert (done.exit_code, done.stdout) == (0, as_ever.stdout), (empty, done.exception)
+
+
+def test_of_several_the_empty_ones_are_not_given_and_what_needs_the_jailer_still_does() -> None:
+    words = ["vm", "--root-drive", "", "--root-drive", "r", "--add-drive=", "--add-drive", "a:ro", "--print-config"]
+    drives = json.loads(CliRunner().invoke(squib, words).stdout)["drives"]
+    assert [drive["path_on_host"] for drive in drives] == ["a", "r"]
+    done = CliRunner().invoke(squib, ["vm", "--root-drive", "r", "--jailer=", "--uid", "10001"])
+    assert "go with --jailer" in str(done.exception), "whoever asks for a jail does not run without one"
+    done = CliRunner().invoke(squib, ["vm", "--root-drive", "r", "--ncpus="])
+    assert done.exit_code == 2, "there is no number that it could mean"
 
 
 def test_short_flags_and_both_spellings() -> None:

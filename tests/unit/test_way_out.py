@@ -7,12 +7,15 @@ import shlex
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
+import pytest
+
 from squib.app.user_networks import closed_networks, name_servers
 from squib.host.links import Route
 from squib.model.machine import PortForward
 from squib.model.namespace_network import NamespaceNetwork, WayOut, WayOutProgram
 from squib.net import ruleset, way_out
 from squib.net.addresses import slot
+from squib.net.host_plan import uplinks_of
 from squib.net.namespace import settings
 from squib.wire import slirp4netns
 from support import golden
@@ -91,7 +94,7 @@ ROUTES = (
 
 def test_the_host_and_its_bridges_are_closed_and_its_lan_is_not() -> None:
     host = addresses("lo 127.0.0.1/8", "eth0 192.0.2.5/24", "docker0 172.17.0.1/16", "wlan0 192.0.2.6/24", "tun0 10.8.0.2/32")
-    closed = closed_networks(host, ROUTES, "eth0")
+    closed = closed_networks(host, ROUTES, ("eth0",))
     for shut in (
         "127.0.0.1",
         "127.9.9.9",
@@ -106,10 +109,40 @@ def test_the_host_and_its_bridges_are_closed_and_its_lan_is_not() -> None:
         assert any(IPv4Address(shut) in network for network in closed), shut
     for open_ in ("192.0.2.7", "192.0.2.1", "198.51.100.1", "10.9.0.3", "203.0.113.9", "172.18.0.1"):
         assert not any(IPv4Address(open_) in network for network in closed), open_
-    assert closed_networks(host, ROUTES, None) == closed_networks(host, ROUTES, None)
-    assert any(IPv4Address("192.0.2.7") in network for network in closed_networks(host, ROUTES, None)), (
+    assert closed_networks(host, ROUTES, ()) == closed_networks(host, ROUTES, ())
+    assert any(IPv4Address("192.0.2.7") in network for network in closed_networks(host, ROUTES, ())), (
         "without an uplink nothing is outside"
     )
+
+
+def route(network: str, device: str, metric: int = 0) -> Route:
+    return Route(IPv4Network(network), device, metric)
+
+
+@pytest.mark.parametrize(
+    ("routes", "uplinks"),
+    [
+        ((), ()),
+        ((route("10.0.0.0/8", "eth0"),), ()),
+        ((route("0.0.0.0/0", ""),), ()),
+        (ROUTES, ("tun0",)),
+        ((route("0.0.0.0/0", "eth0", 5), route("0.0.0.0/0", "eth1", 5), route("0.0.0.0/0", "wwan0", 9)), ("eth0", "eth1")),
+        ((route("0.0.0.0/0", "eth0"), route("0.0.0.0/1", "tun0"), route("128.0.0.0/1", "tun0")), ("tun0",)),
+        ((route("0.0.0.0/0", "eth0"), route("0.0.0.0/1", "tun0")), ("eth0",)),
+        ((route("0.0.0.0/1", "tun0"), route("128.0.0.0/1", "tun1")), ("tun0", "tun1")),
+    ],
+)
+def test_what_leads_out(routes: tuple[Route, ...], uplinks: tuple[str, ...]) -> None:
+    assert uplinks_of(routes) == uplinks
+
+
+def test_the_networks_of_all_uplinks_are_outside_and_a_vpn_s_halves_are_no_network_beside() -> None:
+    host = addresses("eth0 192.0.2.5/24", "eth1 203.0.113.5/24", "br0 172.17.0.1/16")
+    closed = closed_networks(host, (route("0.0.0.0/1", "eth0"), route("128.0.0.0/1", "br0")), ("eth0", "eth1"))
+    for open_ in ("192.0.2.7", "203.0.113.7", "8.8.8.8", "198.51.100.1"):
+        assert not any(IPv4Address(open_) in network for network in closed), open_
+    for shut in ("192.0.2.5", "203.0.113.5", "172.17.9.9"):
+        assert any(IPv4Address(shut) in network for network in closed), shut
 
 
 def test_a_guest_is_told_of_name_servers_that_it_reaches() -> None:

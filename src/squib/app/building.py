@@ -5,21 +5,22 @@ The builder is imported where something is built: a run from a folder needs none
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from squib.app.pruning import tidy_artifacts
 from squib.build.kernels import KernelSource
 from squib.build.opening import copy_artifact, described, open_artifact
 from squib.errors import SquibError
 from squib.host.appliances import find_appliance
-from squib.host.files import alone_in, publish, staging, storage_errors
+from squib.host.files import alone_in, publish, staging, storage_errors, write_atomic
+from squib.host.held import lock_shared
 from squib.host.ownership import is_anothers
+from squib.host.publication import READY
 from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import MANIFEST, Artifact
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from squib.build.artifact import BuildPlan
 
 __all__ = ["Building"]
-
-_KEPT_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +49,46 @@ class Building:
 
         return plan_artifact(appliance, self.kernels.obtain(report), report)
 
-    def build(self, appliance: Appliance, output: Path, report: Progress) -> Artifact:
-        """The files in `output`."""
+    def build(
+        self, appliance: Appliance, output: Path, report: Progress, bill: Path | None = None, created: int = 0
+    ) -> Artifact:
+        """The files in `output`, and their bill of materials, of the time `created`, in `bill`. Raises SquibError."""
         from squib.build.artifact import write_artifact
 
-        return write_artifact(self.plan(appliance, report), output, report)
+        if bill is not None:
+            from squib.wire import sbom
+
+            sbom.require()
+        plan = self.plan(appliance, report)
+        artifact = write_artifact(plan, output, report)
+        if bill is not None:
+            write_atomic(bill, _bill(artifact, plan, created, report))
+        return artifact
 
     def artifact(self, selector: str | None, working_folder: Path, report: Progress) -> Artifact:
         """What a run boots: the artifact in the folder `selector`, or that of the appliance it names, built where needed."""
+        return self.made(self.chosen(selector, working_folder), report)
+
+    def chosen(self, selector: str | None, working_folder: Path) -> Artifact | Appliance:
+        """What `selector` names: an artifact that was built, or an appliance; nothing is built.
+
+        Of another user's artifact this is what its manifest says: none of its files is open.
+        """
         if selector is None or not _is_artifact(working_folder / selector):
-            return self._built(find_appliance(selector, working_folder), report)
+            return find_appliance(selector, working_folder)
         with Folder(working_folder / selector) as place:
             if is_anothers(place.fileno(), place.path):
-                return self._copied(place, report)
+                return described(place)
         return open_artifact(working_folder / selector)
+
+    def made(self, chosen: Artifact | Appliance, report: Progress) -> Artifact:
+        """The artifact of what was chosen: built where needed, and copied where it is another user's."""
+        if isinstance(chosen, Appliance):
+            return self._built(chosen, report)
+        if chosen.held:
+            return chosen
+        with Folder(chosen.folder) as place:
+            return self._copied(place, report)
 
     def _built(self, appliance: Appliance, report: Progress) -> Artifact:
         from squib.build.artifact import write_artifact
@@ -73,10 +98,11 @@ class Building:
 
     def _copied(self, place: Folder, report: Progress) -> Artifact:
         """Of another user's artifact only what lies in a folder of one's own can be believed: its owner may write the rest."""
-        known = described(place)
-        found = _whole(self._final(known))
-        if found is not None:
-            return self._used(found)
+        final = self._final(described(place))
+        if final.is_dir():
+            with alone_in(self.cache):
+                if (found := _whole(final)) is not None:
+                    return _used(found)
         report(f"copying {place.path}, which belongs to another user", None)
         return self._kept(lambda out: copy_artifact(place, out))
 
@@ -91,31 +117,25 @@ class Building:
                         shutil.rmtree(final, ignore_errors=True)  # damaged: it is made again
                     publish(folder / "artifact", final)
                     found = open_artifact(final)
-        self._used(found)
-        self._prune()
+                found = _used(found)
+        tidy_artifacts(self.cache, self.in_use)
         return found
 
     def _final(self, artifact: Artifact) -> Path:
         return self.cache / f"{artifact.manifest.appliance.name}-{artifact.digest[:16]}"
 
-    def _used(self, artifact: Artifact) -> Artifact:
-        with storage_errors(artifact.folder):
-            os.utime(artifact.folder)
-        return artifact
-
-    def _prune(self) -> None:
-        """Removes what no run asked for in a week, and what no machine would need for a restart."""
-        for folder in self.cache.iterdir():
-            with contextlib.suppress(OSError):  # somebody else was quicker
-                if time.time() - folder.stat().st_mtime > _KEPT_S and folder.resolve() not in self.in_use():
-                    shutil.rmtree(folder)
-
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether `folder` holds a manifest. Raises PermissionDeniedError and its like."""
-    manifest = folder / MANIFEST
-    with storage_errors(manifest):
-        return manifest.is_file()
+    """Whether `folder` holds a manifest, maybe of a build that was killed. Raises PermissionDeniedError and its like."""
+    with storage_errors(folder / MANIFEST):
+        return any(manifest.is_file() for manifest in (folder / MANIFEST, folder / READY / MANIFEST))
+
+
+def _used(artifact: Artifact) -> Artifact:
+    """`artifact`, in use from now on: nobody removes it from the cache as long as somebody refers to this."""
+    with storage_errors(artifact.folder):
+        os.utime(artifact.folder)
+        return replace(artifact, kept=lock_shared(artifact.folder))
 
 
 def _whole(folder: Path) -> Artifact | None:
@@ -123,3 +143,11 @@ def _whole(folder: Path) -> Artifact | None:
         return open_artifact(folder)
     except SquibError:
         return None
+
+
+def _bill(artifact: Artifact, plan: BuildPlan, created: int, report: Progress) -> bytes:
+    from squib.build.sbom import artifact_bill
+    from squib.wire.sbom import encode
+
+    report("asking whose the files are", None)
+    return encode(artifact_bill(artifact, plan.inputs, plan.kernel, created))

@@ -18,7 +18,7 @@ from squib.model.findings import DeviceFound, KvmFound, Level, Row, Unlooked, Us
 from squib.net import ruleset
 from squib.net.addresses import TAP_PREFIX
 from squib.net.firewalls import blockers, legacy_policy_drops
-from squib.net.host_plan import HostFound, default_uplink, devices_of
+from squib.net.host_plan import HostFound, devices_of, uplinks_of
 from squib.net.operations import Packets, Table, Tap, TapRules
 from squib.net.record import AnyOperation, Record
 
@@ -76,24 +76,29 @@ def _kvm(user: User) -> Row:
 
 
 def _uplink(found: HostFound, table: Table | None) -> Row:
-    now = default_uplink(found)
+    now = uplinks_of(found.routes)
     if table is None:
-        if now is None:
-            return Row("uplink", Level.MISSING, "this host has no default route", f"{_SETUP} --uplink DEVICE")
-        return Row("uplink", Level.OK, f"{now}, by the default route")
-    if table.uplink not in found.devices:
-        return Row("uplink", Level.MISSING, f"{table.uplink} is gone; guests' packets leave by nothing else", _SETUP)
-    if now not in {None, table.uplink}:
-        remedy = f"{_SETUP} --uplink {now}"
-        return Row("uplink", Level.WARNING, f"{table.uplink}, but the default route goes by {now} now", remedy)
-    return Row("uplink", Level.OK, table.uplink)
+        if not now:
+            says = "this host has no default route for IPv4, which is all that guests speak"
+            return Row("uplink", Level.MISSING, says, f"{_SETUP} --uplink DEVICE")
+        return Row("uplink", Level.OK, f"{' and '.join(now)}, by the default route")
+    uplinks = table.settings.uplinks
+    told, gone = " and ".join(uplinks), [one for one in uplinks if one not in found.devices]
+    if gone:
+        return Row("uplink", Level.MISSING, f"{gone[0]} is gone; guests' packets leave by nothing else", _SETUP)
+    if not set(now) <= set(uplinks):
+        remedy = f"{_SETUP} --uplink {now[0]}" if len(now) == 1 else f"sudo squib host teardown && {_SETUP}"
+        return Row("uplink", Level.WARNING, f"{told}, but the default route goes by {' and '.join(now)} now", remedy)
+    return Row("uplink", Level.OK, told)
 
 
 def _forwarding(found: HostFound, table: Table | None) -> Row:
-    uplink = default_uplink(found) if table is None else table.uplink
-    if found.forwarding.get(uplink or "") == "1":
-        return Row("forwarding", Level.OK, f"on for {uplink}")
-    return Row("forwarding", Level.MISSING, f"off for {uplink or 'every device'}: guests reach nothing outside", _SETUP)
+    uplinks = uplinks_of(found.routes) if table is None else table.settings.uplinks
+    off = [one for one in uplinks if found.forwarding.get(one) != "1"]
+    if uplinks and not off:
+        return Row("forwarding", Level.OK, f"on for {' and '.join(uplinks)}")
+    where = " and ".join(off) or "every device"
+    return Row("forwarding", Level.MISSING, f"off for {where}: guests reach nothing outside", _SETUP)
 
 
 def _rules(table: Table | None) -> Row:
@@ -131,7 +136,7 @@ def _pool(found: HostFound, table: Table | None) -> Row:
     met = [
         route
         for route in found.routes
-        if route.network.prefixlen and route.network.overlaps(pool) and not route.device.startswith(TAP_PREFIX)
+        if not route.leads_out and route.network.overlaps(pool) and not route.device.startswith(TAP_PREFIX)
     ]
     if met:
         says = f"{pool}, but the host routes {met[0].network} by {met[0].device or 'a blackhole'}: machines get what is left"

@@ -31,8 +31,8 @@ def write_image(
 
 
 def _bill(image: ContainerImage, report: Progress) -> bytes:
-    from squib.build.sbom import plan_bill
+    from squib.build.sbom import image_bill
     from squib.wire.sbom import encode
 
     report("asking whose the files are", None)
-    return encode(plan_bill(image))
+    return encode(image_bill(image))

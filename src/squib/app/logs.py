@@ -1,55 +1,34 @@
-"""What a machine's console has said: all that is kept of it, and what comes, line by line.
+"""What a machine's console has said: all that is kept of it, and what comes.
 
-The server's lines tell their time (squib.guest.logs); those of the kernel and PID 1 do not, and belong to the one before them.
+A guest may have written anything, up to the console's bound (docs/decisions/0009). So it is read a piece at a time, and its
+last lines are looked for from the end: what is in memory at once is bounded, and so is the work for the last few lines.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import re
+import sys
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from squib.app.ending import with_process
+from squib.app.passages import Passage, Splitter
 from squib.errors import MissingError
-from squib.formats.lines import LineCutter
 from squib.host.follow import Follower
 from squib.host.process import Handle
 from squib.store import Machine, Store
 from squib.vmm.run_dir import CONSOLE, rotate_console
 
-__all__ = ["Line", "Selection", "Source", "Splitter", "follow", "recorded", "selected"]
+__all__ = ["Selection", "follow", "recorded"]
 
 _LOOK_S = 0.1
 _AGAIN_S = 2.0
 """A machine that is restarted has ended for a moment: so long it is waited for."""
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) \+00:00: (?:APP|ERR|WRN|INF|DBG) \[")
-
-
-class Source(StrEnum):
-    """Who wrote a line: the server's log; PID 1, for the host or for people; anybody else, most of all the kernel."""
-
-    SERVER = "server"
-    INIT = "init"
-    CONSOLE = "console"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line: `raw` as it is, with its end where it has one.
-
-    `at` is Unix time: the line's own or, `own_time` false, that of the stamped line before; None where there was none.
-    """
-
-    raw: bytes
-    source: Source
-    at: float | None
-    own_time: bool
+_READ = 1 << 20
+"""Bytes that are in memory at once."""
+_NEAR = 1 << 16
+"""The last lines are looked for in so many bytes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,59 +39,16 @@ class Selection:
     newest: int | None = None
 
 
-class Splitter:
-    """Makes lines of a console's bytes, cut anywhere; `begin` is the time of what comes before the first stamp."""
-
-    def __init__(self, begin: float | None = None) -> None:
-        self._at = begin
-        self._lines = LineCutter()
-
-    def feed(self, data: bytes) -> Iterator[Line]:
-        """The lines that `data` completes. An endless one is cut after 64 KiB."""
-        yield from map(self._line, self._lines.feed(data))
-
-    def end(self) -> Iterator[Line]:
-        """The last line, where it has no end."""
-        if rest := self._lines.end():
-            yield self._line(rest)
-
-    def _line(self, raw: bytes) -> Line:
-        line = _line(raw, self._at)
-        self._at = line.at
-        return line
-
-
-def _line(raw: bytes, before: float | None) -> Line:
-    match = _STAMP.match(raw)
-    if match is not None:
-        try:
-            at = datetime.strptime(match[1].decode(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
-        except ValueError:  # no such day: somebody else's line
-            return Line(raw, Source.CONSOLE, before, own_time=False)
-        return Line(raw, Source.SERVER, at, own_time=True)
-    return Line(raw, Source.INIT if raw.startswith((b"squib.", b"squib: ")) else Source.CONSOLE, before, own_time=False)
-
-
-def selected(found: Iterable[Line], wanted: Selection) -> Iterator[Line]:
-    """Those of `found` that are wanted. Where the last ones are, nothing comes before all are there."""
-    if wanted.since is not None:
-        since = wanted.since
-        found = (line for line in found if line.at is not None and line.at >= since)
-    return iter(found if wanted.newest is None else deque(found, maxlen=wanted.newest))
-
-
-def recorded(machine: Machine, wanted: Selection) -> Iterator[Line]:
+def recorded(machine: Machine, wanted: Selection) -> Iterator[Passage]:
     """What the console of `machine` has said since it was started last, as far as it is kept.
 
     Raises MissingError where it has no console (yet), StorageError and its like.
     """
-    splitter, console = Splitter(_began(machine)), machine.run_dir / CONSOLE
-    with Follower(console, older=True) as follower:
-        data = follower.read()
-    return selected(itertools.chain(splitter.feed(data), splitter.end()), wanted)
+    with Follower(machine.run_dir / CONSOLE, older=True) as follower:
+        yield from _kept(follower, _Reading(follower, _began(machine), wanted.since, to_its_end=True), wanted.newest)
 
 
-def follow(store: Store, machine: Machine, wanted: Selection) -> Iterator[Line]:
+def follow(store: Store, machine: Machine, wanted: Selection) -> Iterator[Passage]:
     """As `recorded`, and then what comes, until the machine has ended and is not started again at once, or is removed.
 
     After a restart the new console is told from its beginning. Raises as `recorded` does.
@@ -126,24 +62,92 @@ def follow(store: Store, machine: Machine, wanted: Selection) -> Iterator[Line]:
         machine = again
 
 
-def _one_life(machine: Machine, wanted: Selection) -> Iterator[Line]:
+def _one_life(machine: Machine, wanted: Selection) -> Iterator[Passage]:
     """From one start of the machine to its end."""
-    splitter, console = Splitter(_began(machine)), machine.run_dir / CONSOLE
+    console = machine.run_dir / CONSOLE
     process = None if machine.process is None else Handle.open(machine.process)
     with contextlib.ExitStack() as stack:
         follower = stack.enter_context(Follower(console, older=True))
+        reading = _Reading(follower, _began(machine), wanted.since, to_its_end=process is None)
+        yield from _kept(follower, reading, wanted.newest)
         if process is None:  # it has ended
-            yield from selected(itertools.chain(splitter.feed(follower.read()), splitter.end()), wanted)
             return
         stack.enter_context(process)
-        yield from selected(splitter.feed(follower.read()), wanted)
-        coming, ended = replace(wanted, newest=None), False
+        ended = False
         while not ended:
-            ended = follower.wait(process, _LOOK_S)
-            if data := follower.read():
+            ended, before = follower.wait(process, _LOOK_S), follower.place
+            yield from reading.passages()
+            if follower.place != before:
                 rotate_console(console)
-                yield from selected(splitter.feed(data), coming)
-        yield from selected(splitter.end(), coming)
+        yield from reading.rest()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads what there is now, and then what came since; `to_its_end`: a last line without its end counts already."""
+
+    follower: Follower
+    begin: float | None
+    since: float | None
+    to_its_end: bool
+    inside: bool = False
+    _splitter: Splitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.anew()
+
+    def anew(self) -> None:
+        """From where the follower is."""
+        self._splitter = Splitter(None if self.inside else self.begin, inside=self.inside)
+
+    def passages(self) -> Iterator[Passage]:
+        """All up to now that is wanted."""
+        while data := self.follower.read(_READ):
+            yield from filter(self._wanted, self._splitter.feed(data))
+        if self.to_its_end:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Passage]:
+        """The last line, where it has no end."""
+        return filter(self._wanted, self._splitter.end())
+
+    def _wanted(self, passage: Passage) -> bool:
+        return self.since is None or (passage.at is not None and passage.at >= self.since)
+
+
+def _kept(follower: Follower, reading: _Reading, newest: int | None) -> Iterator[Passage]:
+    """What the reading finds now, or the last `newest` lines of it: they are counted first, and then read once more."""
+    if newest is None:
+        yield from reading.passages()
+        return
+    size = sys.maxsize if reading.since is not None else _NEAR
+    while True:
+        reading.inside = not follower.to_last(size)
+        place = follower.place
+        reading.anew()
+        count = sum(passage.count for passage in reading.passages())
+        if count >= newest or not reading.inside:
+            break
+        size *= 8
+    follower.back_to(place)
+    reading.anew()
+    yield from _between(reading.passages(), max(0, count - newest), count if reading.to_its_end else sys.maxsize)
+
+
+def _between(passages: Iterator[Passage], begin: int, end: int) -> Iterator[Passage]:
+    """The lines from `begin` to `end`, counted from 0."""
+    at = 0
+    for one in passages:
+        passage, first, at = one, at, at + one.count
+        if at <= begin:
+            continue
+        if first < begin:
+            passage, first = passage.without(begin - first), begin
+        if at > end:
+            if first < end:
+                yield passage.only(end - first)
+            return
+        yield passage
 
 
 def _with_process(store: Store, machine: Machine) -> Machine | None:

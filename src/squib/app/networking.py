@@ -88,10 +88,9 @@ class HostNetworks:
             settings = _settings(record)
             if settings is None:
                 raise MissingError("this host is not set up for machines with a network of their own", hint=_SETUP)
-            if outbound and settings.uplink not in links.devices():
-                raise MissingError(
-                    f"the network device {settings.uplink}, by which guests leave this host, is gone", hint=_SETUP
-                )
+            gone = [one for one in settings.uplinks if outbound and one not in links.devices()]
+            if gone:
+                raise MissingError(f"the network device {gone[0]}, by which guests leave this host, is gone", hint=_SETUP)
             lease = self._lease(machine, settings)
             try:
                 nft.apply(ruleset.add_tap(_host_tap(lease.slot, machine.forwards, outbound=outbound)))
@@ -113,7 +112,7 @@ class HostNetworks:
         return machine is None or machine.over
 
     def _lease(self, machine: Machine, settings: HostSettings) -> NetworkLease:
-        routes = [route.network for route in links.routes() if route.network.prefixlen]
+        routes = [route.network for route in links.routes() if not route.leads_out]
         devices = links.devices()
         return self.store.lease_network(
             machine.id, links.network_id(), lambda taken: free_slot(settings.pool, taken, routes, devices)

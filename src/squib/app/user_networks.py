@@ -6,7 +6,7 @@ Here it is decided what such a namespace looks like, from what the host is; the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from squib.host.links import Route
 from squib.model.machine import MachineConfig, PortForward
 from squib.model.namespace_network import NamespaceNetwork, WayOut, WayOutProgram
 from squib.net.addresses import choose_pool, slot
-from squib.net.host_plan import uplink_of
+from squib.net.host_plan import uplinks_of
 from squib.vmm.plan import with_namespace
 
 __all__ = ["PACKAGE", "attach", "closed_networks", "look_ahead", "missing", "name_servers"]
@@ -35,8 +35,11 @@ def missing() -> str:
 
 
 def look_ahead() -> None:
-    """Raises UnavailableError or PermissionDeniedError where a program or a device that `attach` needs is not there."""
+    """Raises UnavailableError or PermissionDeniedError where what `attach` needs is not there, or a namespace cannot be."""
     _programs()
+    why = user_namespace.refusal()
+    if why:
+        raise UnavailableError(f"this user cannot make a user namespace with a network: {why}", hint=user_namespace.HINT)
 
 
 def attach(config: MachineConfig, forwards: tuple[PortForward, ...], *, outbound: bool) -> MachineConfig:
@@ -48,25 +51,25 @@ def attach(config: MachineConfig, forwards: tuple[PortForward, ...], *, outbound
     program = _programs()
     _check(program, forwards)
     addresses, routes = links.addresses(), links.routes()
-    pool = choose_pool(route.network for route in routes if route.network.prefixlen)
-    closed = closed_networks(addresses, routes, uplink_of(routes)) if outbound else ()
+    pool = choose_pool(route.network for route in routes if not route.leads_out)
+    closed = closed_networks(addresses, routes, uplinks_of(routes)) if outbound else ()
     network = NamespaceNetwork(slot(pool, 0), _last(pool), program, outbound, forwards, closed)
     return with_namespace(config, network, name_servers(resolvers.read(), network) if outbound else ())
 
 
 def closed_networks(
-    addresses: Iterable[tuple[str, IPv4Interface]], routes: Iterable[Route], uplink: str | None
+    addresses: Iterable[tuple[str, IPv4Interface]], routes: Iterable[Route], uplinks: Collection[str]
 ) -> tuple[IPv4Network, ...]:
-    """What a guest does not reach though it may go out: the host itself, and networks that the host has beside its uplink's.
+    """What a guest does not reach though it may go out: the host itself, and networks that the host has beside its uplinks'.
 
     `addresses`: each with its device. The way out is a process of the host's: to it, the host's own addresses and the networks
     of its bridges and tunnels (containers, other machines, a VPN) are as near as any other.
     """
     known = tuple(addresses)
-    ours = [address.network for device, address in known if device == uplink]
+    ours = [address.network for device, address in known if device in uplinks]
     own = {IPv4Network(address.ip) for _, address in known}
-    near = {address.network for device, address in known if device != uplink}
-    near |= {route.network for route in routes if route.device != uplink and route.network.prefixlen}
+    near = {address.network for device, address in known if device not in uplinks}
+    near |= {route.network for route in routes if route.device not in uplinks and not route.leads_out}
     beside = {network for network in near if not any(network.overlaps(one) for one in ours)}
     return tuple(sorted({IPv4Network("0.0.0.0/8"), *own, *beside}))
 

@@ -1,8 +1,4 @@
-"""Files that go in as they are: the appliance's `include`, and all of an installed package that is reached.
-
-A package may read its own data and import its own modules by computed names, so it goes in whole, but for tests, sources in
-C, type stubs and byte code of the building machine. Symbolic links are followed for files and not for folders.
-"""
+"""Files that go in as they are: the appliance's `include`. Symbolic links are followed for files and not for folders."""
 
 from __future__ import annotations
 
@@ -14,23 +10,13 @@ from squib.errors import ApplianceError
 from squib.host.files import storage_errors
 from squib.model.appliance import Appliance
 
-__all__ = ["included", "package_files", "read"]
-
-_LEFT_OUT_FOLDERS = frozenset({"__pycache__", "test", "tests"})
-_LEFT_OUT_SUFFIXES = frozenset({".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyc", ".pyi", ".pyo", ".pyx"})
+__all__ = ["included", "read"]
 
 
 def read(path: Path) -> bytes:
     """The content of `path`. Raises MissingError, PermissionDeniedError or HostError."""
     with storage_errors(path):
         return path.read_bytes()
-
-
-def package_files(folder: Path) -> Iterator[PurePosixPath]:
-    """The files of an installed package, relative to `folder`, sorted."""
-    for path in _walk(folder):
-        if not _LEFT_OUT_FOLDERS.intersection(path.parts[:-1]) and path.suffix not in _LEFT_OUT_SUFFIXES:
-            yield path
 
 
 def included(appliance: Appliance) -> Iterator[tuple[PurePosixPath, Path]]:

@@ -21,9 +21,11 @@ from squib.build import ext4, initrd, interpreter, rootfs
 from squib.build.cache import Cache
 from squib.build.kernels import Kernel
 from squib.build.opening import open_artifact, record
+from squib.errors import PermissionDeniedError
 from squib.formats import cpio
-from squib.host.files import cache_home, staging, storage_errors
+from squib.host.files import cache_home, make_folder, staging, storage_errors
 from squib.host.publication import publish_together
+from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import INITRD, MANIFEST, ROOTFS, VMLINUX, Artifact, FileRecord, InputRecord, Manifest
 from squib.model.progress import Progress
@@ -69,7 +71,9 @@ def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel
     programs = ext4.find_programs()
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_made, _missing_folders(out))
-        with staging(out) as staged:
+        with storage_errors(out):
+            make_folder(out)
+        with staging(_workplace(out)) as staged:
             folder = staged / "artifact"
             with storage_errors(folder):
                 folder.mkdir()
@@ -91,6 +95,16 @@ def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel
                     (out / INITRD).unlink(missing_ok=True)
         undo.pop_all()
     return Artifact(out, description, hashlib.sha256(text).hexdigest())
+
+
+def _workplace(out: Path) -> Path:
+    """Where the files are made: in `out`, unless another user could put something else in their place meanwhile."""
+    with Folder(out) as place:
+        try:
+            place.check_owned()
+        except PermissionDeniedError:
+            return cache_home() / "builds"
+    return out
 
 
 def _write_boot_files(plan: BuildPlan, folder: Path, out: Path, *, share_kernel: bool) -> tuple[FileRecord, ...]:

@@ -45,7 +45,7 @@ class Compiled:
 
 def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -> Compiled:
     """The byte code of `source`, whose place in the image is `image_path` (ending in .py). Raises SyntaxError, ValueError."""
-    name = key("bytecode 2", sys.version, magic, image_path, hashlib.sha256(source).digest())
+    name = key("bytecode 3", sys.version, magic, image_path, hashlib.sha256(source).digest())
     match cache.get(name):
         case (bytes(pyc), tuple(imports), tuple(used)):
             return Compiled(pyc, tuple(Import(*fields) for fields in imports), used)

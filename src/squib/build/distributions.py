@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from squib.build.editable import finders, mapped_by, mapped_folders
 from squib.build.module_finder import PACKAGES, Form, Module
 
 __all__ = ["Distribution", "Distributions", "metadata_files", "parse_metadata", "recorded"]
@@ -50,33 +51,54 @@ class Distributions:
     def __init__(self, folders: tuple[Path, ...], read: Read) -> None:
         self._read = read
         self._infos = [info for folder in folders for suffix in _SUFFIXES for info in sorted(folder.glob(f"*{suffix}"))]
+        self._by_name: dict[str, Path] = {}
+        for info in self._infos:
+            self._by_name.setdefault(_canonical(_name_of(info)), info)
+        self._records: dict[Path, str] = {}
         self._made: dict[Path, Distribution] = {}
         self._alone: dict[str, Distribution] = {}
-        self._by_source: dict[Path, Distribution] | None = None
+        self._by_source: dict[Path, Distribution] = {}
 
     def owner(self, module: Module) -> Distribution:
         """What the installed `module`, which has a file, is of."""
         assert module.source is not None  # noqa: S101 - for the type checker
-        found = self._sources().get(module.source) or self._editable(module)
-        if found is None:
-            found = self._alone.setdefault(
-                _top_package(module), Distribution(_top_package(module), "", None, _files_of(module))
-            )
-        return found
+        if module.source not in self._by_source:
+            found = self._listed(module.source) or self._editable(module)
+            if found is None:
+                top = _top_package(module)
+                found = self._alone.setdefault(top, Distribution(top, "", None, _files_of(module)))
+            self._by_source[module.source] = found
+            for _, source in found.files:
+                self._by_source.setdefault(source, found)
+        return self._by_source[module.source]
 
     def named(self, name: str) -> Distribution | None:
         """The installed distribution that a requirement calls `name`."""
-        wanted = _canonical(name)
-        return next((self._make(info) for info in self._infos if _canonical(_name_of(info)) == wanted), None)
+        info = self._by_name.get(_canonical(name))
+        return None if info is None else self._make(info)
 
-    def _sources(self) -> dict[Path, Distribution]:
-        if self._by_source is None:
-            self._by_source = {}
-            for info in self._infos:
-                distribution = self._make(info)
-                for _, source in distribution.files:
-                    self._by_source.setdefault(source, distribution)
-        return self._by_source
+    def _listed(self, source: Path) -> Distribution | None:
+        for info in self._infos:
+            if source.is_relative_to(info.parent) and self._lists(info, source.relative_to(info.parent).as_posix()):
+                return self._make(info)
+        return None
+
+    def _lists(self, info: Path, where: str) -> bool:
+        record = self._record(info)
+        if record:
+            return f"\n{where}," in record or f'\n"{where}",' in record
+        return where.partition("/")[0].partition(".")[0] in self._tops(info)
+
+    def _record(self, info: Path) -> str:
+        """Its RECORD, with a line feed before each row."""
+        if info not in self._records:
+            text = self._text(info / "RECORD").replace("\r\n", "\n")
+            self._records[info] = f"\n{text}" if text else ""
+        return self._records[info]
+
+    def _tops(self, info: Path) -> list[str]:
+        """The names of its packages and modules, where no RECORD lists them."""
+        return self._text(info / "top_level.txt").split() or [_canonical(_name_of(info)).replace("-", "_")]
 
     def _make(self, info: Path) -> Distribution:
         if info not in self._made:
@@ -84,22 +106,33 @@ class Distributions:
             name, version, requires = parse_metadata(text)
             if not requires:
                 requires = tuple(_legacy_requirements(self._text(info / "requires.txt")))
-            files = tuple(sorted(self._files(info)))
+            files = tuple(sorted(set(self._files(info))))
             self._made[info] = Distribution(name or _name_of(info), version, info, files, requires)
         return self._made[info]
 
     def _files(self, info: Path) -> Iterator[tuple[str, Path]]:
         base = info.parent
-        if rows := recorded(self._text(info / "RECORD")):
-            for row in rows:
-                if not row.startswith(f"{info.name}/") and (base / row).is_file():
-                    yield row, base / row
+        rows = recorded(self._record(info))
+        if not rows:
+            for top in self._tops(info):
+                yield from _top_level(base, top)
             return
-        for top in self._text(info / "top_level.txt").split() or [_canonical(_name_of(info)).replace("-", "_")]:
-            yield from _below(base, base / top)
-            for path in (base / f"{top}.py", *base.glob(f"{top}.*.so")):
-                if path.is_file():
-                    yield path.name, path
+        # .pth files are for this machine's interpreter (the image's reads none), and so is what they import.
+        hooks = {base / row for row in rows if row.endswith(".pth")}
+        hooks |= {finder for pth in hooks for finder in finders(pth)}
+        for row in rows:
+            if not row.startswith(f"{info.name}/") and base / row not in hooks and (base / row).is_file():
+                yield row, base / row
+        for pth in (hook for hook in hooks if hook.suffix == ".pth" and self._text(info / "direct_url.json")):
+            for folder in mapped_folders(pth):
+                for top in self._tops(info):
+                    yield from _top_level(folder, top)
+            for name, path in mapped_by(pth):
+                where = name.replace(".", "/")
+                if path.is_dir():
+                    yield from ((f"{where}/{below}", source) for below, source in _below(path, path))
+                else:
+                    yield f"{where}{''.join(path.suffixes)}", path
 
     def _editable(self, module: Module) -> Distribution | None:
         """The distribution that was installed from the folder in which `module` lies: its RECORD does not list it (PEP 660)."""
@@ -108,8 +141,8 @@ class Distributions:
             if folder is not None and module.source is not None and module.source.is_relative_to(folder):
                 whole = self._make(info)
                 if module.source not in {source for _, source in whole.files}:
-                    whole = replace(whole, files=tuple(sorted({*_beside(whole.files), *_files_of(module)})))
-                    self._made[info] = whole
+                    # `info` is the same, so a package of the project that is met later makes a part of its own.
+                    whole = replace(whole, files=tuple(sorted({*whole.files, *_files_of(module)})))
                 return whole
         return None
 
@@ -167,11 +200,12 @@ def _below(base: Path, folder: Path) -> Iterator[tuple[str, Path]]:
                 yield str(relative), path
 
 
-def _beside(files: tuple[tuple[str, Path], ...]) -> Iterator[tuple[str, Path]]:
-    """`files` without what makes an editable install work on this machine."""
-    for where, source in files:
-        if not where.startswith("__editable__") and not where.endswith(".pth"):
-            yield where, source
+def _top_level(folder: Path, top: str) -> Iterator[tuple[str, Path]]:
+    """The files of the package or the module `top` in `folder`."""
+    yield from _below(folder, folder / top)
+    for path in (folder / f"{top}.py", *sorted(folder.glob(f"{top}.*.so"))):
+        if path.is_file():
+            yield path.name, path
 
 
 def _files_of(module: Module) -> tuple[tuple[str, Path], ...]:

@@ -29,6 +29,12 @@ SERVER = "/bin/server"
 _PORT = 8080
 """Where an appliance listens in a container if its own default is a port that only root may have."""
 
+_ENVIRONMENT = (
+    ("HOME", "/tmp"),  # noqa: S108 - in the image
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("TZ", "UTC"),
+)
 _FIRST_FREE_PORT = 1024
 _IMPLIED_PORT = 80
 """The port that a server has where the appliance has no such key (squib.guest.options)."""
@@ -127,8 +133,8 @@ def container_config(appliance: Appliance, architecture: str) -> ContainerConfig
         architecture=architecture,
         entrypoint=(SERVER,),
         cmd=("--port", str(port)),
-        # For whoever gives arguments of their own, which replace `cmd`.
-        env=(("SQUIB_PORT", str(port)),),
+        # As PID 1 sets them in a machine (squib.guest.environment). The port: for whoever gives arguments, which replace `cmd`.
+        env=(*_ENVIRONMENT, ("SQUIB_PORT", str(port))),
         ports=tuple(sorted({port, *others})),
         user=f"{rootfs.SERVER_ID}:{rootfs.SERVER_ID}",
         labels=tuple((name, value) for name, value in sorted(labels.items()) if value),

@@ -68,13 +68,13 @@ def scan(tree: ast.Module) -> tuple[Import, ...]:
 
 
 def words(tree: ast.AST) -> tuple[str, ...]:
-    """Which of WORDS the code uses: as an identifier, or as a part of a module's name or of a path in a string. Sorted."""
+    """Which of WORDS the code uses: in the name of a module, of a path in a string, or as `time.tzset`. Sorted."""
     import ast
 
     found: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name):
+            case ast.Attribute(attr="tzset" as name):
                 found.add(name)
             case ast.ImportFrom(module=module, names=names):
                 found.update((module or "").split("."), *(alias.name.split(".") for alias in names))

@@ -17,7 +17,7 @@ from squib.formats.linux_image import KernelImage
 from squib.host.files import cache_home, storage_errors, write_atomic
 from squib.model.image import VMLINUX, FileRecord, InputRecord, KernelRecord
 
-__all__ = ["folder", "image", "load", "remove", "sha256_hex", "store"]
+__all__ = ["folder", "image", "load", "named", "remove", "sha256_hex", "store"]
 
 _FORMAT = 1
 
@@ -94,6 +94,17 @@ def remove(key: str) -> None:
             others = [record for path in folder().glob("*.json") if (record := _record(path.stem)) is not None]
             for digest in _digests(gone) - {digest for record in others for digest in _digests(record)}:
                 _path(digest).unlink(missing_ok=True)
+
+
+def named() -> dict[str, frozenset[Path]]:
+    """The files of each kernel, its record among them, by the key that it was stored under."""
+    with storage_errors(folder()):
+        keys = [path.stem for path in folder().glob("*.json")]
+    found = {key: record for key in keys if (record := _record(key)) is not None}
+    return {
+        key: frozenset({folder() / f"{key}.json", *folder().glob(f"{key}.config*"), *map(_path, _digests(record))})
+        for key, record in found.items()
+    }
 
 
 def folder() -> Path:

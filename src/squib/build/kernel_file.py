@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from squib.formats.kernel_module import KernelModule, module_name
 from squib.formats.linux_image import KernelImage, read_kernel
 from squib.host.files import storage_errors
 from squib.model.image import InputRecord
+from squib.model.near import near
 from squib.model.progress import Progress
 
 __all__ = ["FileKernel"]
@@ -90,6 +90,6 @@ def _read(path: Path) -> bytes:
 
 
 def _hint(named: Path) -> str:
-    if difflib.get_close_matches(str(named), [TUNED]):
+    if near(str(named), [TUNED]):
         return f"did you mean --kernel {TUNED}?"
     return f"give the path of a vmlinux or a bzImage, or --kernel {TUNED} (squib kernel build)"

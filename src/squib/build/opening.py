@@ -41,7 +41,7 @@ def open_artifact(folder: Path) -> Artifact:
     """
     with Folder(folder) as place:
         place.check_owned()
-        publication.finish(folder, last=MANIFEST)
+        publication.finish(place.fileno(), last=MANIFEST)
         return _current(place, lambda known, _: replace(known, held=_held(place, known)))
 
 
@@ -110,7 +110,7 @@ def _held(place: Folder, artifact: Artifact) -> tuple[tuple[str, HeldFile], ...]
         with _opened(place, artifact, expected) as file:
             check_owned(file.fileno(), place.path / expected.name)
             _compare(file, place, artifact, expected)
-            held.append((expected.name, HeldFile(file)))
+            held.append((expected.name, HeldFile(os.dup(file.fileno()))))
     return tuple(held)
 
 

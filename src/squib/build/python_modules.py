@@ -16,7 +16,6 @@ The rules:
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,6 +31,7 @@ from squib.build.requirements import required
 from squib.errors import ApplianceError, UnavailableError
 from squib.model.appliance import Appliance
 from squib.model.image import Target
+from squib.model.near import did_you_mean
 
 __all__ = ["BY_BINARY", "Code", "Reach", "Reached", "Whole", "reachable"]
 
@@ -148,10 +148,10 @@ def _check_function(appliance: Appliance, served: Reached) -> None:
         return
     names = served.compiled.names
     if function not in names and "__getattr__" not in names:
-        near = difflib.get_close_matches(function, names, n=1)
+        meant = did_you_mean(function, names, f"{appliance.module}:{{}}")
         raise ApplianceError(
-            f"{appliance.name}: serve: the module {appliance.module} has no function {function}",
-            hint=f"did you mean {appliance.module}:{near[0]}?" if near else f"write it: def {function}(request)",
+            f"{appliance.name}: serve: the module {appliance.module} has no function {function}{meant}",
+            hint=f'write it: def {function}(request), or name another in the appliance file: serve = "MODULE:FUNCTION"',
         )
 
 
@@ -179,11 +179,11 @@ class _Walk:
             while self._waiting:
                 self._follow(*self._waiting.popleft())
             for taken in self._untested():
-                self._read_files(taken, tests=True)
+                self._read_files(taken, _TEST_FOLDERS & (taken.words | self._own_words))
 
     def wholes(self) -> tuple[Whole, ...]:
         """The distributions that go in."""
-        return tuple(Whole(each, tuple(taken.files), taken.why) for each, taken in self._taken.items())
+        return tuple(Whole(each, tuple(sorted(taken.files.items())), taken.why) for each, taken in self._taken.items())
 
     def reach(self, name: str, importer: Kind, why: str, *, deep: bool = False) -> bool:
         """Takes in `name` and the packages above it; False where it cannot be found."""
@@ -230,20 +230,23 @@ class _Walk:
     def _take(self, distribution: Distribution, why: str) -> None:
         if distribution not in self._taken:
             self._taken[distribution] = _Taken(distribution, why)
-            self._read_files(self._taken[distribution], tests=False)
+            self._read_files(self._taken[distribution], frozenset())
 
     def _untested(self) -> list[_Taken]:
-        """Distributions whose folders of tests go in, since code outside of them or the appliance speaks of such a folder."""
-        words = self._own_words
-        return [taken for taken in self._taken.values() if not taken.with_tests and _TEST_FOLDERS & (taken.words | words)]
+        """Distributions with folders of tests that are to go in, since code outside of them or the appliance speaks of them."""
+        return [taken for taken in self._taken.values() if (taken.words | self._own_words) & _TEST_FOLDERS - taken.folders]
 
-    def _read_files(self, taken: _Taken, *, tests: bool) -> None:
-        """Takes in files of a distribution, and follows its modules into the standard library."""
-        taken.with_tests = taken.with_tests or tests
+    def _read_files(self, taken: _Taken, folders: frozenset[str]) -> None:
+        """Takes in files of a distribution, and follows its modules into the standard library.
+
+        Those in `folders` of tests, or those in none.
+        """
+        taken.folders |= folders
         for where, source in taken.distribution.files:
-            if _is_test(where) is not tests:
+            tests = _TEST_FOLDERS.intersection(PurePosixPath(where).parts[:-1])
+            if where in taken.files or not tests <= taken.folders or bool(tests) is not bool(folders):
                 continue
-            taken.files.append((where, source))
+            taken.files[where] = source
             module = _module_at(where, source, self._finder)
             if module is None:
                 continue
@@ -319,14 +322,17 @@ class _Walk:
 
 
 class _Taken:
-    """A distribution that goes in, as far as it has been read; `words` are those of its modules outside of its tests."""
+    """A distribution that goes in, as far as it has been read.
+
+    `words` are those of its modules outside of its tests, `folders` the names of folders of tests that are in.
+    """
 
     def __init__(self, distribution: Distribution, why: str) -> None:
         self.distribution = distribution
         self.why = why
-        self.files: list[tuple[str, Path]] = []
+        self.files: dict[str, Path] = {}
         self.words: set[str] = set()
-        self.with_tests = False
+        self.folders: frozenset[str] = frozenset()
 
 
 def _module_at(where: str, source: Path, finder: Finder) -> Module | None:
@@ -341,10 +347,6 @@ def _module_at(where: str, source: Path, finder: Finder) -> Module | None:
     if finder.is_extension(path.name):
         return Module(".".join(parts), Kind.INSTALLED, Form.EXTENSION, source, f"{PACKAGES}/{where}")
     return None
-
-
-def _is_test(where: str) -> bool:
-    return not _TEST_FOLDERS.isdisjoint(PurePosixPath(where).parts[:-1])
 
 
 def _by_binary(name: str) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.build import appliance_files, time_zones
+from squib.build import appliance_files, etc_files, time_zones
 from squib.build.appliance_files import read
 from squib.build.cache import Cache
+from squib.build.etc_files import SERVER_ID
 from squib.build.inputs import Inputs, Part
 from squib.build.interpreter import Interpreter
 from squib.build.module_finder import APP, PACKAGES
@@ -27,7 +28,6 @@ from squib.wire import guest_spec
 
 __all__ = ["SERVER_ID", "RootfsPlan", "plan"]
 
-SERVER_ID = 65532
 _SPEC = "/etc/squib/appliance"
 _MOUNT_POINTS = ("/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108 - in the image
 _PYTHON = "/usr/bin/python3"
@@ -100,6 +100,15 @@ class _Planner:
                 part = Part("zoneinfo", time_zones.version(), InputKind.OTHER)
                 self._inputs.note(part, entry.path, entry.data, Path(entry.path))
 
+    def _certificates(self) -> None:
+        source = etc_files.authorities()
+        if source is None:
+            return
+        data = read(source)
+        for entry in etc_files.certificates(data):
+            self._add(entry)
+        self._inputs.note(Part("ca-certificates", "", InputKind.OTHER), etc_files.CERTIFICATES, data, source)
+
     @property
     def _library(self) -> str:
         return f"/usr/lib/python{self._interpreter.short_version}"
@@ -141,24 +150,27 @@ class _Planner:
             self._add(File(loader, cut(Path(loader), data), 0o755, "the dynamic linker of /usr/bin/python3"))
 
     def fixed(self) -> None:
-        """The spec and the users."""
+        """The spec, and what stands in /etc; certificates where there is an OpenSSL that would look at them."""
         spec = guest_spec.encode(self._appliance, (APP,))
         self._add(File(_SPEC, spec, why="what the server program knows of its appliance"))
         self._inputs.note(_APPLIANCE, _SPEC, spec)
-        users = f"root:x:0:0:root:/:\nsquib:x:{SERVER_ID}:{SERVER_ID}:the server process:/tmp:\n"
-        self._add(File("/etc/passwd", users.encode(), why="names of root and of the server's user"))
-        self._add(File("/etc/group", f"root:x:0:\nsquib:x:{SERVER_ID}:\n".encode(), why="names of their groups"))
-        self._add(File("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n", why="the name localhost"))
+        for entry in etc_files.entries():
+            self._add(entry)
+        if any(path.rpartition("/")[2].startswith(("libssl", "_ssl.")) for path in self.entries):
+            self._certificates()
 
     def machine(self) -> None:
         """PID 1's script, and what it mounts on or writes."""
         self._add(File("/sbin/init", _script(self._library, "squib.guest.init", timed=True), 0o755, "PID 1"))
         self._add(Symlink("/etc/resolv.conf", "/run/resolv.conf", "PID 1 writes it where ip= names servers"))
+        self._add(Symlink("/etc/hosts", "/run/hosts", "PID 1 writes the machine's own name there"))
         for path in _MOUNT_POINTS:
             self._add(Directory(path, why="PID 1 mounts on it"))
 
     def container(self) -> None:
         """The server's script, and what an engine mounts on; engines write /etc/resolv.conf themselves."""
+        hosts = b"127.0.0.1 localhost\n::1 localhost\n"
+        self._add(File("/etc/hosts", hosts, why="the name localhost, where the engine writes none"))
         self._add(File("/bin/server", _script(self._library, "squib.guest.container"), 0o755, "the program of a container"))
         for path in _MOUNT_POINTS:
             if path == "/tmp":  # noqa: S108 - in the image

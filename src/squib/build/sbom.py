@@ -1,6 +1,7 @@
-"""What is in a container image, part by part: each thing that went in, by the name that vulnerability databases know it by.
+"""What is in an image, part by part: each thing that went in, by the name that vulnerability databases know it by.
 
-Debian's packages are named where dpkg says that the very file that went in is theirs; elsewhere a part has its file's name.
+A file that dpkg knows is named as Debian's package; an installed distribution as PyPI does; CPython, the kernel and all else by
+their own names. What an image was made with, but does not hold (a compiler, mke2fs), is no part of it.
 """
 
 from __future__ import annotations
@@ -8,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.build import interpreter
+from squib.build.kernels import Kernel
 from squib.errors import SquibError
 from squib.host import command
 from squib.model.container import ContainerImage
-from squib.model.image import InputRecord
-from squib.model.sbom import Bill, Ecosystem, Part
-from squib.model.tree import File
+from squib.model.image import VMLINUX, Artifact, InputKind, InputRecord
+from squib.model.sbom import Bill, Ecosystem, MachineImage, Part
 
-__all__ = ["plan_bill"]
+__all__ = ["artifact_bill", "image_bill"]
 
 _TIMEOUT_S = 30.0
-_OURS = frozenset({"appliance", "squib"})
+_KERNEL_PACKAGES = ("linux-image-", "linux-modules-", "linux-source-")
 _MERGED = "/usr"
 """Where /lib is a link to /usr/lib, dpkg may know a file by either path."""
 
@@ -35,39 +35,66 @@ class _Package:
     arch: str
 
 
-def plan_bill(image: ContainerImage) -> Bill:
+def image_bill(image: ContainerImage) -> Bill:
     """The bill of `image`, which was made on this machine just now."""
+    return _bill(image, _parts(image.inputs))
+
+
+def artifact_bill(artifact: Artifact, inputs: Iterable[InputRecord], kernel: Kernel, created: int) -> Bill:
+    """The bill of `artifact`, which was made on this machine just now, of `inputs` and `kernel`; `created` as ImageOptions."""
+    digests = {file.name: file.sha256 for file in artifact.manifest.files}
+    subject = MachineImage(artifact.manifest.appliance.name, tuple(sorted(digests.items())), created)
+    made_of = set(kernel.inputs)
+    parts = [*_parts(record for record in inputs if record not in made_of), *_kernel_parts(kernel)]
+    return _bill(subject, parts)
+
+
+def _bill(subject: ContainerImage | MachineImage, parts: Iterable[Part]) -> Bill:
+    return Bill(subject, tuple(sorted(set(parts), key=lambda part: (part.name, part.file, part.sha256))))
+
+
+def _parts(records: Iterable[InputRecord]) -> Iterator[Part]:
     distribution = _distribution()
-    files = {path.rpartition("/")[2]: Path(path) for path in _libraries(image)}
-    python = interpreter.running()
-    files |= {"python": python.binary, "python-library": python.stdlib / "os.py"}
-    packages = {name: _owner(path) for name, path in files.items()} if distribution else {}
-    parts = {_part(record, packages.get(record.name), files.get(record.name), distribution) for record in image.inputs}
-    return Bill(image, tuple(sorted(parts, key=lambda part: (part.name, part.file))))
+    for record in records:
+        package = _owner(record.source) if distribution and record.source is not None else None
+        yield _own_part(record) if package is None else _debian_part(record, package, distribution)
 
 
-def _part(record: InputRecord, package: _Package | None, file: Path | None, distribution: str) -> Part:
-    if package is not None and file is not None and _went_in(record, file):
-        return Part(package.name, package.version, Ecosystem.DEBIAN, record.name, record.sha256, distribution, package.arch)
-    native = _is_library(record.name) or record.name in _OURS or record.name.startswith("python")
-    ecosystem = Ecosystem.GENERIC if native else Ecosystem.PYPI
-    return Part(record.name, record.version, ecosystem, record.name, record.sha256)
+def _debian_part(record: InputRecord, package: _Package, distribution: str) -> Part:
+    cpe = _python_cpe(record.version) if record.kind is InputKind.PYTHON else ""
+    return Part(
+        package.name, package.version, Ecosystem.DEBIAN, record.name, record.sha256, distribution, package.arch, cpe=cpe
+    )
 
 
-def _went_in(record: InputRecord, file: Path) -> bool:
-    """Whether `file` is what was read for the image. A library may have been found elsewhere than where the image has it."""
-    return not _is_library(record.name) or record.name.startswith("ld-") or _digest(file) == record.sha256
+def _own_part(record: InputRecord) -> Part:
+    match record.kind:
+        case InputKind.PYTHON:
+            cpe = _python_cpe(record.version)
+            return Part("cpython", record.version, Ecosystem.GENERIC, record.name, record.sha256, cpe=cpe)
+        case InputKind.DISTRIBUTION if record.version:
+            return Part(record.name, record.version, Ecosystem.PYPI, record.name, record.sha256)
+        case _:
+            return Part(record.name, record.version, Ecosystem.GENERIC, record.name, record.sha256)
 
 
-def _is_library(name: str) -> bool:
-    return ".so" in name
+def _kernel_parts(kernel: Kernel) -> Iterator[Part]:
+    """The kernel by the packages that it came in; else by its release, without what the builder added (`6.1.0-squib`)."""
+    distribution = _distribution()
+    packages = [record for record in kernel.inputs if record.name.startswith(_KERNEL_PACKAGES)] if distribution else []
+    version = kernel.record.release.partition("-")[0]
+    cpe = f"cpe:2.3:o:linux:linux_kernel:{version}:*:*:*:*:*:*:*"
+    for record in packages:
+        yield Part(record.name, record.version, Ecosystem.DEBIAN, record.name, record.sha256, distribution, cpe=cpe)
+    if not packages:
+        yield Part("linux", version, Ecosystem.GENERIC, VMLINUX, kernel.file.sha256, cpe=cpe)
+        for name, data in kernel.modules:
+            yield Part(name, kernel.record.release, Ecosystem.GENERIC, name, hashlib.sha256(data).hexdigest())
 
 
-def _libraries(image: ContainerImage) -> Iterator[str]:
-    for packed in image.layers:
-        for entry in packed.layer.tree.entries:
-            if isinstance(entry, File) and _is_library(entry.path.rpartition("/")[2]):
-                yield entry.path
+def _python_cpe(version: str) -> str:
+    """As the National Vulnerability Database calls CPython."""
+    return f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"
 
 
 def _distribution() -> str:
@@ -90,10 +117,3 @@ def _owner(path: Path) -> _Package | None:
             shown = command.run(("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}", name), timeout=_TIMEOUT_S)
             return _Package(*shown.decode().split("\t"))
     return None
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""

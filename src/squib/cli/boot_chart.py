@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from squib.cli.terminal import styled
+from squib.cli.terminal import console, styled
 from squib.model.boot import Phase, Step, Timeline
 
 __all__ = ["print_timeline"]
@@ -37,17 +37,16 @@ def print_timeline(timeline: Timeline) -> None:
         for row in _rows(timeline, _PLAIN_WIDTH, "#"):
             print(f"{row.name:14} {row.begin:>10} {row.takes:>10}  {row.bar}".rstrip())
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    out = console(sys.stdout)
     width = max(_LEAST_WIDTH, min(100, shutil.get_terminal_size().columns) - _BEFORE_BAR)
-    console.print(Text(f"{'PHASE':14} {'BEGINS':>10} {'TAKES':>10}", style="bold"))
+    out.print(Text(f"{'PHASE':14} {'BEGINS':>10} {'TAKES':>10}", style="bold"))
     for row in _rows(timeline, width, "█"):
         dim = "" if row.bar else "dim"
         line = Text(f"{row.name:14} {row.begin:>10} {row.takes:>10}  ", style=dim)
         line.append(row.bar, style=row.colour)
-        console.print(line)
+        out.print(line)
 
 
 def _rows(timeline: Timeline, width: int, block: str) -> Iterator[_Row]:

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from squib.cli.commands import own_options
 from squib.cli.completing import complete_appliance, complete_kernel
-from squib.cli.whole import Whole
+from squib.cli.key_words import KeyWords, key_pairs
+from squib.cli.param_types import OneOf, Whole
+from squib.model.appliance import Appliance
+from squib.model.keys import key_values
+
+if TYPE_CHECKING:
+    from squib.model.image import Artifact
+    from squib.model.run import RunSpec
 
 __all__ = [
     "accel_option",
     "appliance_arguments",
+    "appliance_of",
     "kernel_option",
     "modules_option",
     "vcpus_option",
+    "with_keys",
 ]
+
+
+def appliance_of(chosen: Artifact | Appliance) -> Appliance:
+    """The appliance in what `[APPLIANCE | DIR]` names."""
+    return chosen if isinstance(chosen, Appliance) else chosen.manifest.appliance
+
+
+def with_keys(spec: RunSpec, chosen: Artifact | Appliance, words: KeyWords) -> RunSpec:
+    """`spec` with the keys that `words` set, by the command that is being run. Raises UsageError: unknown, or a wrong value."""
+    appliance = appliance_of(chosen)
+    pairs = key_pairs(appliance, words.options, own_options())
+    key_values(appliance, pairs)
+    return replace(spec, values=pairs)
+
 
 appliance_arguments = click.argument(
     "arguments",
@@ -27,13 +53,13 @@ appliance_arguments = click.argument(
 
 accel_option = click.option(
     "--accel",
-    type=click.Choice(["auto", "kvm", "tcg"]),
+    type=OneOf(["auto", "kvm", "tcg"]),
     default="auto",
     show_default=True,
     help="KVM where it is shown to work, else emulation.",
 )
 
-vcpus_option = click.option("--vcpus", type=Whole(1, 32), metavar="N", help="The guest's processors.")
+vcpus_option = click.option("--vcpus", type=Whole(1, 32), metavar="N", help="The guest's processors, 1 to 32.")
 
 kernel_option = click.option(
     "--kernel",

@@ -16,12 +16,12 @@ from squib.cli.boot_options import (
     modules_option,
     vcpus_option,
 )
-from squib.cli.completing import KeyedCommand
+from squib.cli.completing import ApplianceCommand
 from squib.cli.json_output import print_json
 from squib.cli.outbound import outbound_option
+from squib.cli.param_types import Whole
 from squib.cli.table import print_table
 from squib.cli.trial_boots import one_boot_timeout_option, trial_boots
-from squib.cli.whole import Whole
 from squib.formats.timeline_svg import timeline_svg
 from squib.host.files import write_atomic
 from squib.model.boot import BootReport, Finding, Timeline
@@ -33,9 +33,11 @@ OVER_BUDGET = 1
 """The exit code where a budget is not kept (docs/exit-codes.md)."""
 
 
-@click.command("boot-report", cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
+@click.command("boot-report", cls=ApplianceCommand)
 @appliance_arguments
-@click.option("-n", "--rounds", type=Whole(1, 100), metavar="N", default=1, show_default=True, help="How many boots.")
+@click.option(
+    "-n", "--rounds", type=Whole(1, 100), metavar="N", default=1, show_default=True, help="How many boots, at most 100."
+)
 @accel_option
 @click.option("--memory", metavar="SIZE", help="The guest's memory, as in 128M or 1G.")
 @vcpus_option

@@ -8,9 +8,11 @@ import click
 from click.core import ParameterSource
 
 from squib.cli.boot_options import kernel_option, modules_option
+from squib.cli.commands import Command
 from squib.cli.completing import complete_appliance
 from squib.cli.drop import DropWish, drop_options, show_drop
 from squib.cli.image import image_options
+from squib.cli.param_types import OneOf
 from squib.cli.progress import progress
 from squib.cli.show_tree import show_tree
 from squib.cli.table import print_table
@@ -24,7 +26,7 @@ from squib.wiring import TUNED, house
 __all__ = ["build"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("appliance", required=False, shell_complete=complete_appliance)
 @click.option(
     "-o",
@@ -39,7 +41,7 @@ __all__ = ["build"]
 @kernel_option
 @modules_option
 @click.option("--refresh", is_flag=True, help="Ask the distribution for a newer kernel than the cached one.")
-@click.option("--show", type=click.Choice(["tree"]), help="Print what would be in the image and why, and write nothing.")
+@click.option("--show", type=OneOf(["tree"]), help="Print what would be in the image and why, and write nothing.")
 @click.option(
     "--image",
     "image_file",
@@ -48,6 +50,13 @@ __all__ = ["build"]
     help="Make a container image as well (squib image).",
 )
 @click.option("-t", "--tag", "reference", metavar="REF", help="That image's name. Default: the appliance's.")
+@click.option(
+    "--sbom",
+    "bill",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Write a bill of materials as well (CycloneDX).",
+)
 @drop_options
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
@@ -59,21 +68,24 @@ def build(
     show: str | None,
     image_file: Path | None,
     reference: str | None,
+    bill: Path | None,
     drop: DropWish | None,
     quiet: bool,
 ) -> None:
     """Make rootfs.ext4, vmlinux, initrd.img (where the kernel needs one) and manifest.json.
 
-    APPLIANCE is a folder, a file, or the name of a packaged one. Without it: ./appliance.toml, else [tool.squib] in
-    ./pyproject.toml, else the clock. Any user can build: no root, no Docker; no network once the kernel is cached. The
-    same inputs give the same bytes.
+    APPLIANCE is a folder, a file, or clock, which comes with squib. Without it, it is the appliance of the working folder:
+    appliance.toml, or [tool.squib] in pyproject.toml. Any user can build: no root, no Docker; no network once the kernel is
+    cached. The same inputs give the same bytes.
     """
     chosen = find_appliance(appliance, working_folder())
     if reference is not None and image_file is None:
         raise UsageError("-t names a container image, and none is asked for", hint="add --image FILE.tar")
     if drop is not None:
-        _refuse_with_drop(show=show, image=image_file)
+        _refuse_with_drop(show=show, image=image_file, sbom=bill)
         kernel = kernel or TUNED
+    if bill is not None and show is not None:
+        raise UsageError("--show writes nothing, so no bill of materials either", hint="leave out --show or --sbom")
     options = image_options(chosen, reference)
     squib = house(kernel=kernel, modules=modules, refresh=refresh)
     if show is not None:
@@ -88,7 +100,7 @@ def build(
             show_drop(left)
         return
     with progress(quiet=quiet) as report:
-        artifact = squib.build(chosen, output, report)
+        artifact = squib.build(chosen, output, report, bill, options.created)
         image = None if image_file is None else squib.image(chosen, options, image_file, report)
     if not quiet:
         _summary(artifact)

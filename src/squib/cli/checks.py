@@ -5,9 +5,9 @@ Imports nothing that needs more than click: a package that is missing is to be t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from squib.cli.escaping import json_text
 from squib.cli.table import print_table
 from squib.errors import UnavailableError
 from squib.model.findings import Level, Row
@@ -29,7 +29,7 @@ def exit_code(rows: Sequence[Row]) -> int:
 def print_checks(rows: Sequence[Row], *, as_json: bool, all_there: str, missing: str) -> None:
     """The table, the remedies, and in the end `all_there`, or `missing` with the names of what is, or what nobody knows."""
     if as_json:
-        print(json.dumps(report_json(rows), indent=2, ensure_ascii=False))
+        print(json_text(report_json(rows)))
         return
     print_table(("CHECK", "STATE", "FOUND"), [(row.name, row.level.value, row.found) for row in rows])
     for title, level in (("Missing", Level.MISSING), ("Could be better", Level.WARNING)):

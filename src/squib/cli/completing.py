@@ -12,8 +12,10 @@ from typing import ClassVar
 import click
 from click.shell_completion import CompletionItem
 
+from squib.cli.commands import KeyedCommand
+
 __all__ = [
-    "KeyedCommand",
+    "ApplianceCommand",
     "complete_appliance",
     "complete_kernel",
     "complete_kernels",
@@ -51,8 +53,8 @@ def complete_kernels(ctx: click.Context, param: click.Parameter, incomplete: str
     return _silently(lambda: _kernels(_words(ctx, param), incomplete))
 
 
-class KeyedCommand(click.Command):
-    """A command that takes the keys of its appliance as options; `passed_on` are options of the server program itself."""
+class ApplianceCommand(KeyedCommand):
+    """A command whose options are also the keys of its appliance; `passed_on` are those of the server program itself."""
 
     passed_on: ClassVar[tuple[str, ...]] = ("logs",)
 
@@ -102,19 +104,23 @@ def _kernels(words: tuple[str, ...], incomplete: str) -> list[CompletionItem]:
 
 
 def _appliances(words: tuple[str, ...], incomplete: str) -> list[CompletionItem]:
-    from squib.cli.key_arguments import split_arguments
+    from squib.cli.key_words import split_words
     from squib.host.appliances import packaged
 
-    if split_arguments(words)[0] is not None:  # raises where a key's value is due
+    if split_words(words).selector is not None or _value_is_due(words):
         return []
     # Paths first: bash's script drops what it has when it is told to complete paths.
     names = [CompletionItem(name, help="packaged") for name in packaged() if name.startswith(incomplete)]
     return [CompletionItem(incomplete, type="file"), *names]
 
 
+def _value_is_due(words: tuple[str, ...]) -> bool:
+    return bool(words) and words[-1].startswith("--") and "=" not in words[-1] and words[-1] != "--"
+
+
 def _keys(words: tuple[str, ...]) -> Iterator[CompletionItem]:
-    from squib.cli.key_arguments import split_arguments
+    from squib.cli.key_words import split_words
     from squib.host.appliances import find_appliance
 
-    for key in find_appliance(split_arguments(words)[0], Path.cwd()).keys:
+    for key in find_appliance(split_words(words).selector, Path.cwd()).keys:
         yield CompletionItem(f"--{key.name}", help=key.doc or None)

@@ -8,7 +8,9 @@ from pathlib import PurePath
 import click
 from click.shell_completion import get_completion_class
 
+from squib.cli.commands import Command
 from squib.cli.main import COMPLETE_VARIABLE
+from squib.cli.param_types import OneOf
 from squib.errors import UsageError
 
 __all__ = ["completion"]
@@ -33,8 +35,8 @@ For this shell alone, in bash and zsh: eval "$(squib completion)"
 """
 
 
-@click.command(help=_HELP)
-@click.argument("shell", type=click.Choice(_SHELLS), required=False, metavar=f"[{'|'.join(_SHELLS)}]")
+@click.command(cls=Command, help=_HELP)
+@click.argument("shell", type=OneOf(_SHELLS), required=False, metavar=f"[{'|'.join(_SHELLS)}]")
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
     """See `_HELP`."""

@@ -10,13 +10,15 @@ import click
 
 from squib.app.running import Running, Session
 from squib.cli.boot_options import kernel_option
+from squib.cli.commands import Command
 from squib.cli.endpoints import urls
+from squib.cli.escaping import one_line
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import interrupts_told
 from squib.cli.probe import ask_repeatedly
 from squib.cli.progress import progress
 from squib.errors import GuestError
-from squib.host.appliances import DEFAULT
+from squib.host.appliances import CLOCK
 from squib.model.image import INITRD, ROOTFS, VMLINUX, Artifact
 from squib.model.machine import VmmChoice
 from squib.model.run import LOOPBACK, Publish, RunSpec
@@ -41,14 +43,14 @@ class _Narrator:
         """What comes next says it."""
 
 
-@click.command()
+@click.command(cls=Command)
 @kernel_option
 def demo(kernel: str | None) -> int:
     """Build the clock appliance, boot it in the best VMM that works here, ask it four times, show what it took, stop it."""
     squib = house(kernel=kernel)
     begin = time.monotonic()
     with progress() as report:
-        artifact = squib.artifact(DEFAULT, report)
+        artifact = squib.artifact(CLOCK, report)
     print(
         f"Built the appliance {artifact.manifest.appliance.name} in {time.monotonic() - begin:.1f} s: {artifact.folder}",
         flush=True,
@@ -64,7 +66,7 @@ def _boot_and_ask(running: Running, artifact: Artifact) -> int:
         (url,) = urls(session.machine)
         first = ask(url, 10)
         if first.error:
-            raise GuestError(f"{url}: {first.error}", hint=f"run it with its console: squib run {DEFAULT}")
+            raise GuestError(f"{url}: {first.error}", hint=f"run it with its console: squib run {CLOCK}")
         first_answer_s = session.boot_s + first.latency_us / 1_000_000
         print(f"It serves at {url}; asking it {_QUESTIONS} times:\n", flush=True)
         result = ask_repeatedly(url, count=_QUESTIONS, interval=1, timeout=10, show=True)
@@ -72,12 +74,10 @@ def _boot_and_ask(running: Running, artifact: Artifact) -> int:
         _table(artifact, session, first_answer_s)
         end = session.stop(STOP_S)
     for failure in result.failures:
-        print(f"squib: {failure}", file=sys.stderr)
+        print(f"squib: {one_line(failure)}", file=sys.stderr)
     if end.status != 0:
-        raise GuestError(
-            f"the machine did not stop as it should: {end.reason}", hint=f"look at its console: squib run {DEFAULT}"
-        )
-    print(f"\nStopped; nothing is left running. Go on with: {_as_typed()} run {DEFAULT}")
+        raise GuestError(f"the machine did not stop as it should: {end.reason}", hint=f"look at its console: squib run {CLOCK}")
+    print(f"\nStopped; nothing is left running. Go on with: {_as_typed()} run {CLOCK}")
     return 0 if result.ok else 1
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from squib.app.deploying import Wishes, plan_workload
+from squib.cli.commands import Group
 from squib.cli.completing import complete_appliance
-from squib.cli.whole import Whole
+from squib.cli.param_types import Whole
 from squib.errors import UsageError
 from squib.host.appliances import find_appliance
 from squib.host.files import working_folder, write_atomic
@@ -18,7 +19,7 @@ from squib.wire import kubernetes as wire
 __all__ = ["deploy"]
 
 
-@click.group()
+@click.group(cls=Group, synonyms={"k8s": ("kubernetes",)})
 def deploy() -> None:
     """Write what a cluster needs to run an appliance as a container."""
 

@@ -9,12 +9,13 @@ import click
 
 from squib.app.doctor import examine
 from squib.cli.checks import exit_code, print_checks
+from squib.cli.commands import Command
 from squib.cli.progress import progress
 
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--retry", is_flag=True, help="Forget what is known of KVM here, and try it anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def doctor(retry: bool, as_json: bool) -> int:

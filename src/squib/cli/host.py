@@ -14,6 +14,7 @@ from squib.app import hosting
 from squib.app.host_checks import examine
 from squib.app.hosting import Told
 from squib.cli.checks import exit_code, print_checks
+from squib.cli.commands import Group
 from squib.cli.json_output import print_json
 from squib.cli.narrator import say
 from squib.errors import PermissionDeniedError, UsageError
@@ -26,7 +27,7 @@ __all__ = ["host"]
 _SEED_ADDRESS = "172.17.100.1/24"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group)
 def host() -> None:
     """Set this host up for guests' networks, look at it, and put it back as it was.
 

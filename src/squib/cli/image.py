@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 
 from squib.app.imaging import ImageOptions
+from squib.cli.commands import Command
 from squib.cli.completing import complete_appliance
+from squib.cli.escaping import json_safe
 from squib.cli.json_output import print_json
+from squib.cli.param_types import OneOf
 from squib.cli.progress import progress
 from squib.cli.table import print_table
 from squib.errors import UsageError
@@ -28,7 +31,7 @@ _MAX_EPOCH = 253402300799
 """The last second of the year 9999: RFC 3339 has four digits for a year."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("appliance", required=False, shell_complete=complete_appliance)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.tar", help="Where the image goes. Default: NAME.tar."
@@ -37,7 +40,7 @@ _MAX_EPOCH = 253402300799
 @click.option(
     "--compress",
     "compression",
-    type=click.Choice([one.value for one in Compression]),
+    type=OneOf([one.value for one in Compression]),
     default=Compression.GZIP.value,
     show_default=True,
     help="How layers are compressed. Docker 20.10 reads gzip only.",
@@ -50,7 +53,7 @@ _MAX_EPOCH = 253402300799
     help="Write a bill of materials as well (CycloneDX).",
 )
 @click.option(
-    "--show", type=click.Choice(["layers", "config", "manifest"]), help="Print what would be in the image, and write nothing."
+    "--show", type=OneOf(["layers", "config", "manifest"]), help="Print what would be in the image, and write nothing."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -78,7 +81,7 @@ def image(
         squib = house()
         made = squib.plan_image(chosen, options, report) if show else squib.image(chosen, options, path, report, bill)
     if show in {"config", "manifest"}:
-        print((made.config_json if show == "config" else made.manifest_json).decode())
+        print(json_safe((made.config_json if show == "config" else made.manifest_json).decode()))
     elif as_json:
         print_json(image_json(made, None if show else path))
     elif not quiet:

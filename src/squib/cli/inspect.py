@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 
@@ -9,9 +12,11 @@ import click
 
 from squib.app.inspecting import Inspection, WayOutState
 from squib.app.inspecting import inspect as look_at
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.durations import duration
 from squib.cli.endpoints import urls
+from squib.cli.escaping import one_line
 from squib.cli.json_output import inspection_json, print_json, time_text
 from squib.cli.named_machines import names_argument
 from squib.host.ports import endpoint
@@ -34,7 +39,7 @@ _ENDED_BY = {
 Lines = Iterator[tuple[str, str]]
 
 
-@click.command()
+@click.command(cls=Command)
 @names_argument(complete_machines)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def inspect(names: tuple[str, ...], as_json: bool) -> None:
@@ -61,12 +66,23 @@ def _text(seen: Inspection) -> str:
         "Image": _image(seen),
         "Files": iter((("folder", str(seen.machine.run_dir)), ("console", str(seen.console)))),
     }
-    lines = [seen.machine.name]
+    lines = [one_line(seen.machine.name)]
     for title, pairs in sections.items():
-        rows = [f"    {label:12}{value}".rstrip() for label, value in pairs]
+        rows = [line for label, value in pairs for line in _row(label, one_line(value))]
         if rows:
             lines += [f"  {title}", *rows]
     return "\n".join(lines)
+
+
+def _row(label: str, value: str) -> list[str]:
+    """In more than one line where the terminal is narrower; no word is broken, so a path or a URL may be longer than it."""
+    first, others = f"    {label:12}", " " * 16
+    if not sys.stdout.isatty():
+        return [f"{first}{value}".rstrip()]
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.wrap(
+        value, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    ) or [first.rstrip()]
 
 
 def _status(seen: Inspection) -> Lines:
@@ -91,9 +107,8 @@ def _status(seen: Inspection) -> Lines:
         yield "server", f"started again {seen.guest.restarts} times, last because of {describe_cause(seen.guest.cause)}"
     if machine.restarts:
         yield "restarts", str(machine.restarts)
-    yield "runs in", f"{machine.vmm} by {machine.accel}"
-    if machine.accel_reason:
-        yield "because", machine.accel_reason
+    how = f"with {machine.accel_reason}" if machine.accel_reason else f"by {machine.accel}"
+    yield "runs in", f"{machine.vmm} {how}"
     if seen.jail is not None:
         yield "jailed", f"as user {seen.jail.uid}, in {seen.jail.root}"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from squib.app.inspecting import Inspection, observe
 from squib.cli.endpoints import urls
+from squib.cli.escaping import json_text
 from squib.host.ports import endpoint
 from squib.model.run import RunSpec
 from squib.store import Machine
@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def print_json(value: object) -> None:
     """Prints `value` as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value))
 
 
 def time_text(unix_ms: int | None) -> str | None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from squib.cli.commands import Group
 from squib.cli.completing import complete_kernels
 from squib.cli.json_output import kernel_json, print_json
+from squib.cli.param_types import Whole
 from squib.cli.progress import progress
 from squib.cli.table import print_table
-from squib.cli.whole import Whole
 from squib.model.units import format_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["kernel"]
 
 
-@click.group()
+@click.group(cls=Group, synonyms={"ls": ("list",), "remove": ("rm",), "delete": ("rm",), "inspect": ("show",)})
 def kernel() -> None:
     """The tuned kernel: one file with all that an appliance needs, and nothing to load.
 

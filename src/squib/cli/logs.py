@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -12,11 +11,14 @@ from typing import Any
 
 import click
 
-from squib.app.logs import Line, Selection, follow, recorded
+from squib.app.logs import Selection, follow, recorded
+from squib.app.passages import Line, Passage
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
+from squib.cli.escaping import json_text, visible
 from squib.cli.json_output import time_text
-from squib.cli.terminal import visible
-from squib.cli.whole import Whole
+from squib.cli.param_types import Whole
+from squib.cli.terminal import pass_on
 from squib.wiring import house
 
 __all__ = ["Moment", "logs"]
@@ -54,7 +56,7 @@ def _at(text: str) -> float | None:
         return None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="NAME", shell_complete=complete_machines)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the machine has ended; Ctrl-C stops it.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Only from then on: 10m, 1h30m, or 2026-11-24T03:00:00Z.")
@@ -74,23 +76,25 @@ def logs(name: str, following: bool, since: float | None, newest: int | None, as
         _print(follow(running.store, machine, wanted) if following else recorded(machine, wanted), following, as_json)
 
 
-def _print(lines: Iterable[Line], following: bool, as_json: bool) -> None:
+def _print(passages: Iterable[Passage], following: bool, as_json: bool) -> None:
     show = _as_json if as_json else _as_text if sys.stdout.isatty() else _as_it_is
-    for line in lines:
-        sys.stdout.buffer.write(show(line))
-        if following:
-            sys.stdout.buffer.flush()
+    for passage in passages:
+        pass_on(show(passage), at_once=following)
 
 
-def _as_it_is(line: Line) -> bytes:
-    return line.raw
+def _as_it_is(passage: Passage) -> bytes:
+    return passage.raw
 
 
-def _as_text(line: Line) -> bytes:
-    return visible(line.raw).encode(sys.stdout.encoding, "backslashreplace")
+def _as_text(passage: Passage) -> bytes:
+    return visible(passage.raw).encode(sys.stdout.encoding, "backslashreplace")
 
 
-def _as_json(line: Line) -> bytes:
+def _as_json(passage: Passage) -> bytes:
+    return b"".join(map(_line_as_json, passage.lines()))
+
+
+def _line_as_json(line: Line) -> bytes:
     stamp = None if line.at is None or not line.own_time else time_text(round(line.at * 1000))
     text = line.raw.rstrip(b"\r\n").decode("utf-8", "replace")
-    return json.dumps({"time": stamp, "source": line.source.value, "text": text}, ensure_ascii=False).encode() + b"\n"
+    return json_text({"time": stamp, "source": line.source.value, "text": text}, indent=None).encode() + b"\n"

@@ -17,53 +17,29 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from squib import __version__
+from squib.cli.commands import Group, unknown_command
 from squib.cli.report import complain, open_what_is_closed, show_error, silence
+from squib.cli.terminal import escaping
+from squib.cli.usage import usage_error
+from squib.cli.verbs import ABSENT, SECTIONS, SYNONYMS, VERBS
 from squib.errors import SquibError, StorageError, UsageError
+from squib.host.caught import answer
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = ["COMPLETE_VARIABLE", "VERBS", "cli", "squib"]
 
-VERBS: dict[str, tuple[str, str]] = {
-    "boot-report": ("squib.cli.boot_report:boot_report", "Boot an appliance, and show where the time goes."),
-    "build": ("squib.cli.build:build", "Make an appliance's root file-system, kernel, initrd and manifest."),
-    "completion": ("squib.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
-    "demo": ("squib.cli.demo:demo", "Build the clock, boot it in a microVM, ask it four times."),
-    "deploy": ("squib.cli.deploy:deploy", "Write what a cluster needs to run an appliance."),
-    "doctor": ("squib.cli.doctor:doctor", "Look at what this machine needs and has."),
-    "fetch": ("squib.cli.fetch:fetch", "Get Firecracker, into squib's cache."),
-    "host": ("squib.cli.host:host", "Set this host up for guests' networks, look at it, put it back."),
-    "image": ("squib.cli.image:image", "Make a container image, as one file."),
-    "init": ("squib.cli.init:init", "Write an appliance to start from."),
-    "inspect": ("squib.cli.inspect:inspect", "Show all that is known of microVMs."),
-    "kernel": ("squib.cli.kernel:kernel", "Build, list, show and remove the tuned kernel."),
-    "logs": ("squib.cli.logs:logs", "Print what a microVM's console has said."),
-    "measure": ("squib.cli.measure:measure", "Find the least memory that an appliance works in."),
-    "probe": ("squib.cli.probe:probe", "Ask a URL for the time, several times, and check the answers."),
-    "ps": ("squib.cli.ps:ps", "List the microVMs of this user."),
-    "push": ("squib.cli.push:push", "Send a container image to a registry."),
-    "restart": ("squib.cli.restart:restart", "Stop microVMs and start them again as they were."),
-    "rm": ("squib.cli.rm:rm", "Remove microVMs that have ended, with their logs."),
-    "run": ("squib.cli.run:run", "Boot an appliance in a microVM."),
-    "schema": ("squib.cli.schema:schema", "Print the JSON Schema of the appliance file."),
-    "serve": ("squib.cli.serve_help:serve", "Serve an appliance as a plain process."),
-    "stop": ("squib.cli.stop:stop", "Stop microVMs gracefully."),
-    "vm": ("squib.cli.vm:vm", "Start any kernel and root file-system in Firecracker, by firectl's words."),
-    "wait": ("squib.cli.wait:wait", "Wait until microVMs have ended, and tell how."),
-}
-"""Verb → where its click command is, and what it does in one line."""
-
 _INTERRUPTED = 128 + signal.SIGINT
 COMPLETE_VARIABLE = "_SQUIB_COMPLETE"
 """What the scripts of `squib completion` set, as click names it."""
 
 
-class _Verbs(click.Group):
+class _Verbs(Group):
     """A group that imports a verb's module only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(VERBS)
+        return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in VERBS:
@@ -71,9 +47,19 @@ class _Verbs(click.Group):
         module, _, name = VERBS[cmd_name][0].partition(":")
         return cast("click.Command", getattr(importlib.import_module(module), name))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click has it. `help` and `version` stand for options, so what follows them does too."""
+        if args and args[0] == "help":
+            args = [*args[1:], "--help"]
+        elif args and args[0] == "version":
+            args = ["--version"]
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+        widest = max(map(len, VERBS))
+        for heading, verbs in SECTIONS:
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(widest), line) for verb, (_, line) in verbs.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -82,30 +68,35 @@ class _Verbs(click.Group):
         verbs = [CompletionItem(verb, help=line) for verb, (_, line) in VERBS.items() if verb.startswith(incomplete)]
         return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if not ctx.resilient_parsing and args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], VERBS, n=1)
-            raise UsageError(f"no such command: {args[0]}", hint=f"did you mean squib {near[0]}?" if near else "squib --help")
-        return super().resolve_command(ctx, args)
+    def refuse(self, ctx: click.Context, word: str) -> NoReturn:
+        if word in ABSENT:
+            why, hint = ABSENT[word]
+            raise UsageError(f"there is no command {word}: {why}", hint=hint)
+        raise unknown_command(ctx, word, (*VERBS, "help", "version"), hint="squib --help")
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="squib")
+@click.group(
+    cls=_Verbs,
+    synonyms=SYNONYMS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="squib COMMAND --help tells all about one command. squib ls and list are squib ps; remove, delete and destroy are "
+    "squib rm; kill is squib stop --timeout 0.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="squib")
 def squib() -> None:
-    """Turns a Python web app into an appliance: one image that boots as a microVM, or runs as a container.
+    """Turn a Python web app into an appliance: one image that boots as a microVM, or runs as a container.
 
-    It needs no Docker, no root and no network. Start with: squib demo
+    squib needs no Docker, no root and no network. Start with: squib demo
     """
 
 
 def cli(arguments: Sequence[str] | None = None, *, prog_name: str = "squib") -> NoReturn:
     """Runs one command line and exits with its code (docs/exit-codes.md)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        answer(number, _terminate)
     open_what_is_closed()
-    raise SystemExit(_run(arguments, prog_name))
+    with escaping():
+        raise SystemExit(_run(arguments, prog_name))
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:
@@ -145,9 +136,7 @@ def _tell(error: BaseException, command: str) -> int:
         case click.exceptions.NoArgsIsHelpError():
             complain(error.format_message())
         case click.UsageError():
-            usage = error.ctx.get_usage() + "\n" if error.ctx else ""
-            command = error.ctx.command_path if error.ctx else command
-            complain(f"squib: {error.format_message()}\n{usage}Try `{command} --help' for more.")
+            show_error(usage_error(error, command))
         case click.ClickException():
             complain(f"squib: {error.format_message()}")
         case UnicodeEncodeError():

@@ -14,7 +14,8 @@ from squib.cli.boot_options import (
     modules_option,
     vcpus_option,
 )
-from squib.cli.completing import KeyedCommand
+from squib.cli.commands import Group
+from squib.cli.completing import ApplianceCommand
 from squib.cli.json_output import print_json
 from squib.cli.outbound import outbound_option
 from squib.cli.table import print_table
@@ -26,12 +27,12 @@ from squib.model.memory_search import STEP_MIB, MemoryTrial, recommended
 __all__ = ["measure", "measured_json"]
 
 
-@click.group()
+@click.group(cls=Group)
 def measure() -> None:
     """Find out by trying what an appliance needs."""
 
 
-@measure.command(cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
+@measure.command(cls=ApplianceCommand)
 @appliance_arguments
 @accel_option
 @click.option("--memory", metavar="SIZE", help="What to start from. Default: what the appliance asks for.")

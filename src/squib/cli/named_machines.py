@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from squib.app.running import Running
-from squib.cli.seconds import Seconds
+from squib.cli.param_types import Seconds
 
 __all__ = ["STOP_S", "known", "machines_json_option", "names_argument", "stop_timeout_option"]
 

@@ -7,20 +7,22 @@ import time
 
 import click
 
+from squib.cli.commands import Command
+from squib.cli.escaping import one_line, visible
 from squib.cli.json_output import print_json
-from squib.cli.whole import Whole
+from squib.cli.param_types import Seconds, Whole
 from squib.probe.http import Answer, ask
 from squib.probe.report import ProbeReport, report
 
 __all__ = ["ask_repeatedly", "probe", "show_answer"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("url")
 @click.option("-n", "--count", type=Whole(1, 100_000), metavar="N", default=4, show_default=True, help="How many questions.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0, max=3600),
+    type=Seconds(0, 3600),
     default=1,
     show_default=True,
     metavar="SECONDS",
@@ -28,7 +30,7 @@ __all__ = ["ask_repeatedly", "probe", "show_answer"]
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.001, max=3600),
+    type=Seconds(0.001, 3600),
     default=10,
     show_default=True,
     metavar="SECONDS",
@@ -45,7 +47,7 @@ def probe(url: str, count: int, interval: float, timeout: float, as_json: bool) 
         print_json(_json(url, result))
     else:
         for failure in result.failures:
-            print(f"squib: {failure}", file=sys.stderr)
+            print(f"squib: {one_line(failure)}", file=sys.stderr)
     return 0 if result.ok else 1
 
 
@@ -64,7 +66,7 @@ def ask_repeatedly(url: str, *, count: int, interval: float, timeout: float, sho
 def show_answer(answer: Answer) -> None:
     """One line: the body and the latency; nothing for an answer that failed, which the report tells."""
     if not answer.error:
-        print(f"{answer.body.decode('utf-8', 'replace').strip()}  {answer.latency_us / 1000:.1f} ms", flush=True)
+        print(f"{one_line(visible(answer.body.strip()))}  {answer.latency_us / 1000:.1f} ms", flush=True)
 
 
 def _json(url: str, result: ProbeReport) -> dict[str, object]:

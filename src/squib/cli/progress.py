@@ -7,7 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from squib.cli.terminal import styled
+from squib.cli.escaping import one_line
+from squib.cli.report import complain
+from squib.cli.terminal import console, styled
 from squib.model.progress import Progress, silent
 
 __all__ = ["progress"]
@@ -31,15 +33,15 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def _live() -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Bar(*columns, console=console(sys.stderr), transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def report(step: str, done: float | None) -> None:
+            step = one_line(step)
             if done is None:
                 bar.update(task, description=step, total=None)
             else:
@@ -61,7 +63,7 @@ def _plain() -> Iterator[Progress]:
         step_now = step
         if timer is not None:
             timer.cancel()
-        timer = threading.Timer(_QUIET_S, print, (f"squib: {step}",), {"file": sys.stderr})
+        timer = threading.Timer(_QUIET_S, complain, (f"squib: {one_line(step)}",))
         timer.daemon = True
         timer.start()
 

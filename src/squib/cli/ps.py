@@ -7,6 +7,7 @@ import time
 import click
 
 from squib.app.inspecting import observe
+from squib.cli.commands import Command
 from squib.cli.durations import duration
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
@@ -22,7 +23,7 @@ _ENDED_BY = {EndedBy.SERVER: "server: ", EndedBy.GUEST: "guest: ", EndedBy.VMM: 
 """Who ended a machine without being asked; of the other ends the reason says enough."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("-a", "--all", "_all", is_flag=True, help="Changes nothing, for who is used to it: all are listed anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def ps(_all: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.completing import complete_appliance
 from squib.cli.image import image_options
 from squib.cli.json_output import print_json
@@ -19,7 +20,7 @@ from squib.wiring import house
 __all__ = ["push"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("reference", metavar="REF")
 @click.argument("appliance", required=False, shell_complete=complete_appliance)
 @click.option(

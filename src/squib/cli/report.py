@@ -7,6 +7,7 @@ import os
 import sys
 from typing import NoReturn, TextIO
 
+from squib.cli.escaping import escaped, one_line
 from squib.errors import SquibError
 
 __all__ = ["complain", "exit_with", "open_what_is_closed", "show_error", "silence"]
@@ -14,10 +15,10 @@ __all__ = ["complain", "exit_with", "open_what_is_closed", "show_error", "silenc
 
 def show_error(error: SquibError) -> None:
     """Writes the error to standard error."""
-    lines = [f"squib: {error}"]
+    lines = [f"squib: {one_line(str(error))}"]
     lines += [f"  | {line}" for line in error.detail.splitlines()]
     if error.hint:
-        lines.append(f"  try: {error.hint}")
+        lines.append(f"  try: {one_line(error.hint)}")
     complain("\n".join(lines))
 
 
@@ -30,7 +31,7 @@ def exit_with(error: SquibError) -> NoReturn:
 def complain(text: str) -> None:
     """Writes `text` to standard error; where that is full or closed, the exit code alone has to tell."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(escaped(text), file=sys.stderr, flush=True)
     except BlockingIOError:  # whoever reads it is slow: what is held goes out with the next
         return
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from squib.app.running import Running
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
@@ -17,7 +18,7 @@ from squib.wiring import house
 __all__ = ["restart"]
 
 
-@click.command()
+@click.command(cls=Command)
 @names_argument(complete_machines)
 @stop_timeout_option
 @machines_json_option

@@ -7,6 +7,7 @@ import contextlib
 import click
 
 from squib.app.running import Running
+from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.named_machines import known
@@ -17,7 +18,7 @@ from squib.wiring import house
 __all__ = ["rm"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_machines)
 @click.option("-f", "--force", is_flag=True, help="End those that run first, at once.")
 @click.option("--all-ended", is_flag=True, help="Remove all that have ended.")

@@ -11,17 +11,26 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running, Session
-from squib.cli.boot_options import accel_option, appliance_arguments, kernel_option, modules_option, vcpus_option
-from squib.cli.completing import KeyedCommand
+from squib.cli.boot_options import (
+    accel_option,
+    appliance_arguments,
+    appliance_of,
+    kernel_option,
+    modules_option,
+    vcpus_option,
+    with_keys,
+)
+from squib.cli.completing import ApplianceCommand
 from squib.cli.endpoints import urls
 from squib.cli.json_output import machine_json, print_json
-from squib.cli.key_arguments import own_options, split_arguments
+from squib.cli.key_words import chosen_by, split_words
 from squib.cli.named_machines import STOP_S
 from squib.cli.narrator import Narrator, interrupts_told, say
 from squib.cli.outbound import may_go_out, outbound_option, tell_outbound
+from squib.cli.param_types import OneOf, Seconds
 from squib.cli.progress import progress
-from squib.cli.seconds import Seconds
 from squib.errors import GuestError, HostError
+from squib.host.caught import answer
 from squib.model.appliance import Appliance
 from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
@@ -40,11 +49,18 @@ _PUBLISH_HELP = (
 )
 
 
-@click.command(cls=KeyedCommand, context_settings={"ignore_unknown_options": True})
+_SECTIONS = (
+    ("The machine", ("memory", "vcpus", "kernel", "modules", "vmm", "accel")),
+    ("Its network", ("publish", "outbound", "network", "tap", "ip", "no_jailer")),
+    ("This run", ("name", "detach", "timeout", "show", "as_json", "quiet")),
+)
+
+
+@click.command(cls=ApplianceCommand, sections=_SECTIONS)
 @appliance_arguments
 @click.option(
     "--vmm",
-    type=click.Choice(["auto", "qemu", "firecracker"]),
+    type=OneOf(["auto", "qemu", "firecracker"]),
     default="auto",
     show_default=True,
     help="The virtual machine monitor: Firecracker with --tap, where KVM is shown to work; else QEMU.",
@@ -69,11 +85,12 @@ _PUBLISH_HELP = (
 )
 @click.option(
     "--network",
-    type=click.Choice(["auto", "host", "user", "none"]),
+    type=OneOf(["auto", "host", "user", "none"]),
     default="auto",
     show_default=True,
-    help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
-    "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
+    help="host: a network on this host, for root's Firecracker, after squib host setup. user: one in a namespace; needs nft, "
+    "and pasta or slirp4netns. none: for Firecracker. auto: for Firecracker without --tap what can be, host for root and user "
+    "for others; for QEMU its own, and user with --outbound.",
 )
 @outbound_option
 @click.option(
@@ -93,9 +110,7 @@ _PUBLISH_HELP = (
 )
 @kernel_option
 @modules_option
-@click.option(
-    "--show", type=click.Choice(["machine", "argv", "requests"]), help="Print what would be booted, and start nothing."
-)
+@click.option("--show", type=OneOf(["machine", "argv", "requests"]), help="Print what would be booted, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --detach: print the machine as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the console and errors.")
 def run(
@@ -106,19 +121,17 @@ def run(
 ) -> int:  # fmt: skip
     """Boot an appliance in a microVM.
 
-    APPLIANCE is a folder, a file, or the name of a packaged one; DIR is what `squib build` made. Without either:
-    ./appliance.toml, else [tool.squib] in ./pyproject.toml, else the clock. It is built first where that is needed.
+    APPLIANCE is a folder, a file, or clock, which comes with squib; DIR is what `squib build` made. Without either it is the
+    appliance of the working folder: appliance.toml, or [tool.squib] in pyproject.toml. It is built first where that is needed.
 
     --KEY VALUE sets a key of the appliance, as in --port 8080; --logs LEVEL sets how much its server logs.
 
     In the foreground the console is printed, and Ctrl-C stops the machine; a second one ends it at once.
     """
-    selector, values = split_arguments(arguments, own_options())
+    words = split_words(arguments)
     spec = RunSpec(
-        values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
         vcpu_count=vcpus,
-        publish=tuple(map(parse_publish, publish)) if publish else None,
         name=None if name is None else check_machine_name(name),
         accel=None if accel == "auto" else Accel(accel),
         ready_timeout_s=timeout,
@@ -129,19 +142,23 @@ def run(
         outbound=bool(outbound),
     )
     squib = house(kernel=kernel, modules=modules)
-    wished, spec = spec, squib.with_network(spec, network)
-    if show is None:
-        squib.look_ahead(spec)
-    with progress(quiet=quiet) as report:
-        artifact = squib.artifact(selector, report)
+    chosen = chosen_by(words, squib.chosen)
+    appliance = appliance_of(chosen)
+    wished = _with_ports(with_keys(spec, chosen, words), appliance, publish)
+    spec = squib.with_network(wished, network)
     with squib.running() as running:
+        if show is None:
+            squib.look_ahead(spec)
+            running.clean()
+            running.store.check_free(spec.name, spec.publish or ())
+            spec = _with_consent(squib, appliance, wished, spec, network, said=outbound, quiet=quiet)
+        with progress(quiet=quiet) as report:
+            artifact = squib.made(chosen, report)
         if show is not None:
             print(squib.show(running, artifact, spec, show))
             return 0
-        spec = _with_consent(squib, artifact.manifest.appliance, wished, spec, network, said=outbound, quiet=quiet)
-        running.clean()
         if not quiet:
-            _warn_of_ports(artifact.manifest.appliance, spec)
+            _warn_of_ports(appliance, spec)
         narrator = Narrator(quiet=quiet, console=not detach, jailless=no_jailer and os.geteuid() == 0)
         with contextlib.ExitStack() as stack:
             with interrupts_told(quiet=quiet):
@@ -151,9 +168,12 @@ def run(
                     say(f"{session.machine.name} is ready {line} after {session.boot_s:.1f} s")
             if detach:
                 return _let_go(running, session, as_json=as_json)
-            if not quiet:
-                say("Ctrl-C stops it")
-            return _exit_status(_watch(session, narrator))
+            return _exit_status(_watch(session, narrator, quiet=quiet))
+
+
+def _with_ports(spec: RunSpec, appliance: Appliance, publish: tuple[str, ...]) -> RunSpec:
+    ports = served(appliance, spec)
+    return replace(spec, publish=tuple(parse_publish(text, ports) for text in publish) if publish else None)
 
 
 def _with_consent(
@@ -195,14 +215,16 @@ def _let_go(running: Running, session: Session, *, as_json: bool) -> int:
     return 0
 
 
-def _watch(session: Session, narrator: Narrator) -> VmEnd:
+def _watch(session: Session, narrator: Narrator, *, quiet: bool) -> VmEnd:
     """The console until the machine ends; SIGINT and SIGTERM stop it gracefully, a second one at once."""
     try:
+        if not quiet:
+            say("Ctrl-C stops it")
         end = session.vm.wait(None, narrator.output)
     except (KeyboardInterrupt, SystemExit):
         try:
             say("stopping; once more to end it at once")
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            answer(signal.SIGTERM, signal.default_int_handler)
             end = session.stop(STOP_S, narrator.output)
         except KeyboardInterrupt:
             end = session.vm.kill()

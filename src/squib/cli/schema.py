@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.json_output import print_json
 from squib.wire.appliance_schema import appliance_schema
 
@@ -24,7 +25,7 @@ and as the first line of appliance.toml:
 """
 
 
-@click.command(help=_HELP)
+@click.command(cls=Command, help=_HELP)
 def schema() -> None:
     """See `_HELP`."""
     print_json(appliance_schema())

@@ -11,13 +11,16 @@ import marshal
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from squib.cli.key_words import KeyWords, chosen_by, split_words
 from squib.cli.report import exit_with
-from squib.errors import SquibError, UnavailableError
-from squib.host.appliances import find_appliance
+from squib.errors import MissingError, SquibError, UnavailableError
+from squib.host.appliances import CLOCK, find_appliance
 from squib.host.files import working_folder
+from squib.model.appliance import Appliance
 from squib.wire import guest_spec
 
 __all__ = ["serve"]
@@ -27,12 +30,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 def serve(arguments: Sequence[str]) -> NoReturn:
     """Becomes the server program; `arguments` are those behind `serve`. Does not return."""
-    selector = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    options = arguments[1:] if selector is not None else arguments
+    words = split_words(arguments)
     try:
-        appliance = find_appliance(selector, working_folder())
+        command, appliance = _chosen(words)
         spec = guest_spec.encode(appliance, (str(appliance.folder),))
-        command = "squib serve" if selector is None else f"squib serve {selector}"
         start = marshal.dumps((command, (str(_PACKAGE.parent), _folder_of("httptools")), spec), 2)
     except SquibError as error:
         exit_with(error)
@@ -40,7 +41,19 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     os.write(descriptor, start)
     os.lseek(descriptor, 0, os.SEEK_SET)
     launch = str(_PACKAGE / "guest" / "launch.py")
-    os.execv(sys.executable, [sys.executable, "-I", "-S", launch, str(descriptor), *options])
+    os.execv(sys.executable, [sys.executable, "-I", "-S", launch, str(descriptor), *words.options])
+
+
+def _chosen(words: KeyWords) -> tuple[str, Appliance]:
+    """The command as it was typed, and the appliance to serve. Raises as `find_appliance` does."""
+    command = "squib serve" if words.selector is None else f"squib serve {words.selector}"
+    try:
+        return command, chosen_by(words, lambda selector: find_appliance(selector, working_folder()))
+    except MissingError:
+        if words.selector is not None or not any(word == "-h" or word.partition("=")[0] == "--help" for word in words.options):
+            raise
+        clock = find_appliance(CLOCK, working_folder())  # whoever asks for help gets it: with the options that all have
+        return "squib serve APPLIANCE", replace(clock, name="squib serve", summary="serves an appliance as a plain process")
 
 
 def _folder_of(package: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from squib.cli.escaping import one_line
 from squib.model.tree import Device, Directory, File, RootfsTree, Symlink
 from squib.model.units import format_bytes
 
@@ -19,7 +20,7 @@ def show_tree(rootfs: RootfsTree, initrd: RootfsTree | None) -> None:
         width = max((len(_name(entry)) for entry in tree.entries), default=0)
         for entry in tree.entries:
             bytes_ = format_bytes(len(entry.data)) if isinstance(entry, File) else ""
-            print(f"{_name(entry):{width}}  {bytes_:>10}  {entry.why}".rstrip())
+            print(f"{_name(entry):{width}}  {bytes_:>10}  {one_line(entry.why)}".rstrip())
         print()
     print("by part:")
     parts = _parts(rootfs)
@@ -31,16 +32,16 @@ def show_tree(rootfs: RootfsTree, initrd: RootfsTree | None) -> None:
 def _name(entry: Directory | File | Symlink | Device) -> str:
     match entry:
         case Directory():
-            return entry.path + "/"
+            return one_line(entry.path) + "/"
         case Symlink():
-            return f"{entry.path} -> {entry.target}"
+            return one_line(f"{entry.path} -> {entry.target}")
         case _:
-            return entry.path
+            return one_line(entry.path)
 
 
 def _parts(tree: RootfsTree) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for entry in tree.entries:
         if isinstance(entry, File):
-            sizes["/".join(entry.path.split("/")[:4])] += len(entry.data)
+            sizes[one_line("/".join(entry.path.split("/")[:4]))] += len(entry.data)
     return sizes

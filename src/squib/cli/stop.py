@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.named_machines import known, machines_json_option, names_argument, stop_timeout_option
@@ -12,7 +13,7 @@ from squib.wiring import house
 __all__ = ["stop"]
 
 
-@click.command()
+@click.command(cls=Command)
 @names_argument(complete_running)
 @stop_timeout_option
 @machines_json_option

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 
 from squib.app.running import Running
-from squib.cli.key_arguments import own_options, split_arguments
+from squib.cli.boot_options import appliance_of, with_keys
+from squib.cli.key_words import chosen_by, split_words
 from squib.cli.narrator import interrupts_told
 from squib.cli.outbound import may_go_out
+from squib.cli.param_types import Seconds
 from squib.cli.progress import progress
-from squib.cli.seconds import Seconds
 from squib.model.image import Artifact
 from squib.model.machine import Accel
 from squib.model.progress import Progress
@@ -50,9 +51,8 @@ def trial_boots(
     outbound: bool | None, kernel: str | None, modules: Path | None, quiet: bool,
 ) -> Iterator[TrialBoots]:  # fmt: skip
     """All is built and cleaned up for them when the context begins. Raises UsageError, and what building raises."""
-    selector, values = split_arguments(arguments, own_options())
+    words = split_words(arguments)
     spec = RunSpec(
-        values=values,
         mem_size_mib=None if memory is None else parse_mem_size_mib(memory),
         vcpu_count=vcpus,
         accel=None if accel == "auto" else Accel(accel),
@@ -63,8 +63,10 @@ def trial_boots(
     spec = squib.with_network(spec, "auto")
     squib.look_ahead(spec)
     with interrupts_told(quiet=quiet), progress(quiet=quiet) as report:
-        artifact = squib.artifact(selector, report)
-        may_go_out(artifact.manifest.appliance, outbound, ask=False, quiet=quiet)
+        chosen = chosen_by(words, squib.chosen)
+        spec = with_keys(spec, chosen, words)
+        may_go_out(appliance_of(chosen), outbound, ask=False, quiet=quiet)
+        artifact = squib.made(chosen, report)
         with squib.running() as running:
             running.clean()
             yield TrialBoots(running, artifact, spec, report)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -15,8 +16,10 @@ from squib import __version__
 from squib.app.vm import inputs, preflight, session
 from squib.app.vm.jailed import JailWish
 from squib.app.vm.plan import plan
+from squib.cli.commands import Command
+from squib.cli.escaping import json_safe
 from squib.cli.narrator import say
-from squib.cli.seconds import Seconds
+from squib.cli.param_types import OneOf, Seconds, Whole
 from squib.cli.vm_voice import VmVoice
 from squib.errors import PermissionDeniedError, UsageError
 from squib.host import tap, tty
@@ -60,6 +63,8 @@ def _tap(incomplete: str) -> list[CompletionItem]:
 
 _MAX_ID = (1 << 32) - 2
 """The last user; the number after it stands for none (chown(2))."""
+_MAX_NODE = 1023
+"""A kernel of x86 has at most 1,024 NUMA nodes (arch/x86/Kconfig, NODES_SHIFT)."""
 _CHROOT_BASE_DIR = "/srv/jailer"
 """The jailer's own default."""
 _STDIN = 0
@@ -69,40 +74,68 @@ _ADD_DRIVE = _Words("drive", vm_spec.parse_add_drive, _file)
 _TAP = _Words("tap", vm_spec.parse_tap_device, _tap)
 _VSOCK = _Words("vsock", vm_spec.parse_vsock_device, _file)
 _MEMORY = _Words("memory", vm_spec.parse_memory)
-_LEVELS = click.Choice(["Error", "Warning", "Info", "Debug", "Trace", "Off"], case_sensitive=False)
-_TEMPLATES = click.Choice(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
+_LEVELS = OneOf(["Error", "Warning", "Info", "Debug", "Trace", "Off"], case_sensitive=False)
+_TEMPLATES = OneOf(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
 
 
-@click.command(no_args_is_help=True)
-@click.option("--firecracker-binary", type=_PATH, metavar="PATH", help="Firecracker.  [default: from PATH]")
-@click.option("--kernel", type=_PATH, metavar="PATH", help="The kernel, an ELF vmlinux.  [default: ./vmlinux]")
-@click.option("--kernel-opts", metavar="LINE", help=f"The kernel's command line.  [default: {vm_spec.DEFAULT_KERNEL_OPTS}]")
-@click.option("--initrd-path", type=_PATH, metavar="PATH", help="The initrd.")
-@click.option("--root-drive", type=_ROOT_DRIVE, multiple=True, metavar="PATH[:ro|:rw]", help="The root drive, /dev/vda.")
-@click.option("--root-partition", metavar="UUID", help="The partition of the root drive to mount.")
-@click.option("--add-drive", type=_ADD_DRIVE, multiple=True, metavar="PATH:ro|rw", help="A further drive. Repeatable.")
-@click.option("--tap-device", type=_TAP, multiple=True, metavar="DEV/MAC", help="A network card on a tap. Repeatable.")
-@click.option("--vsock-device", type=_VSOCK, multiple=True, metavar="PATH:CID", help="A vsock, and its Unix socket here.")
-@click.option("-c", "--ncpus", type=click.IntRange(1, 32), metavar="N", help="Processors.  [default: 1]")
+class _TextOption(click.Option):
+    """An option whose value may be the empty text: it is not given then, as with firectl, whose users fill in variables."""
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> Any:
+        """As click has it; `opts` are the options that were said, by their names."""
+        said = {name: value for name, value in opts.items() if name != self.name}
+        value = opts.get(str(self.name), "")
+        if isinstance(value, list):
+            value = [one for one in value if one != ""]
+        return super().consume_value(ctx, said | {str(self.name): value} if value not in ("", []) else said)
+
+
+_text_option = partial(click.option, cls=_TextOption)
+
+
+_SECTIONS = (
+    ("The machine", (
+        "kernel", "kernel_opts", "initrd_path", "root_drive", "root_partition", "add_drive", "ncpus", "memory", "disable_smt",
+        "cpu_template", "tap_device", "vsock_device", "metadata", "metadata_file", "mmds_version", "config",
+    )),
+    ("Firecracker", (
+        "firecracker_binary", "vm_id", "socket_path", "firecracker_log", "vmm_log_fifo", "log_level", "metrics_fifo",
+    )),
+    ("Its jail", ("jailer", "exec_file", "uid", "gid", "node", "chroot_base_dir", "daemonize")),
+    ("This run", ("print_config", "stdin", "stop_timeout", "debug")),
+)  # fmt: skip
+
+
+@click.command(cls=Command, sections=_SECTIONS, no_args_is_help=True)
+@_text_option("--firecracker-binary", type=_PATH, metavar="PATH", help="Firecracker.  [default: from PATH]")
+@_text_option("--kernel", type=_PATH, metavar="PATH", help="The kernel, an ELF vmlinux.  [default: ./vmlinux]")
+@_text_option("--kernel-opts", metavar="LINE", help=f"The kernel's command line.  [default: {vm_spec.DEFAULT_KERNEL_OPTS}]")
+@_text_option("--initrd-path", type=_PATH, metavar="PATH", help="The initrd.")
+@_text_option("--root-drive", type=_ROOT_DRIVE, multiple=True, metavar="PATH[:ro|:rw]", help="The root drive, /dev/vda.")
+@_text_option("--root-partition", metavar="UUID", help="The partition of the root drive to mount.")
+@_text_option("--add-drive", type=_ADD_DRIVE, multiple=True, metavar="PATH:ro|rw", help="A further drive. Repeatable.")
+@_text_option("--tap-device", type=_TAP, multiple=True, metavar="DEV/MAC", help="A network card on a tap. Repeatable.")
+@_text_option("--vsock-device", type=_VSOCK, multiple=True, metavar="PATH:CID", help="A vsock, and its Unix socket here.")
+@click.option("-c", "--ncpus", type=Whole(1, 32), metavar="N", help="Processors.  [default: 1]")
 @click.option("-m", "--memory", type=_MEMORY, metavar="MIB", help="Memory in MiB, or as in 1G.  [default: 512]")
 @click.option("-t", "--disable-smt", "--disable-hyperthreading", is_flag=True, help="One thread a core.")
-@click.option("--cpu-template", type=_TEMPLATES, help="One of Firecracker's CPU templates.")
-@click.option("--metadata", metavar="JSON", help="What the guest can ask MMDS for: an object.")
-@click.option("--metadata-file", type=_PATH, metavar="PATH", help="The same from a file.")
-@click.option("--mmds-version", type=click.Choice(["V1", "V2"]), help="V2 wants a session token.  [default: V1]")
-@click.option("-l", "--firecracker-log", type=_PATH, metavar="PATH", help="A file to append Firecracker's log to.")
-@click.option("--vmm-log-fifo", type=_PATH, metavar="PATH", help="A FIFO for the log; made where it is not there.")
-@click.option("--log-level", type=_LEVELS, help="[default: Debug into a file or FIFO, else Warning]")
-@click.option("--metrics-fifo", type=_PATH, metavar="PATH", help="A FIFO for the metrics; made where it is not there.")
-@click.option(
+@_text_option("--cpu-template", type=_TEMPLATES, help="One of Firecracker's CPU templates.")
+@_text_option("--metadata", metavar="JSON", help="What the guest can ask MMDS for: an object.")
+@_text_option("--metadata-file", type=_PATH, metavar="PATH", help="The same from a file.")
+@_text_option("--mmds-version", type=OneOf(["V1", "V2"]), help="V2 wants a session token.  [default: V1]")
+@_text_option("-l", "--firecracker-log", type=_PATH, metavar="PATH", help="A file to append Firecracker's log to.")
+@_text_option("--vmm-log-fifo", type=_PATH, metavar="PATH", help="A FIFO for the log; made where it is not there.")
+@_text_option("--log-level", type=_LEVELS, help="[default: Debug into a file or FIFO, else Warning]")
+@_text_option("--metrics-fifo", type=_PATH, metavar="PATH", help="A FIFO for the metrics; made where it is not there.")
+@_text_option(
     "-s", "--socket-path", type=_PATH, metavar="PATH", help="The API's socket.  [default: a new one, told at the start]"
 )
-@click.option("--id", "vm_id", metavar="ID", help="The machine's name to Firecracker.")
-@click.option("--config", type=_PATH, metavar="PATH", help="Firecracker's own configuration file; options here beat it.")
+@_text_option("--id", "vm_id", metavar="ID", help="The machine's name to Firecracker.")
+@_text_option("--config", type=_PATH, metavar="PATH", help="Firecracker's own configuration file; options here beat it.")
 @click.option("--print-config", is_flag=True, help="Print that file for what would be started; start nothing.")
-@click.option(
+@_text_option(
     "--stdin",
-    type=click.Choice(["auto", "always", "never"]),
+    type=OneOf(["auto", "always", "never"]),
     default="auto",
     show_default=True,
     help="What is typed goes to the guest; auto: on a terminal.",
@@ -110,12 +143,12 @@ _TEMPLATES = click.Choice(["C3", "T2", "T2S", "T2CL", "T2A", "None"])
 @click.option(
     "--stop-timeout", type=Seconds(0), default=60, show_default=True, metavar="SECONDS", help="A guest's time to stop."
 )
-@click.option("--jailer", type=_PATH, metavar="PATH", help="Start Firecracker by its jailer, as root only, and:")
-@click.option("--exec-file", type=_PATH, metavar="PATH", help="this Firecracker,")
-@click.option("--uid", type=click.IntRange(1, _MAX_ID), metavar="UID", help="as this user (must be given),")
-@click.option("--gid", type=click.IntRange(1, _MAX_ID), metavar="GID", help="as this group (default: UID),")
-@click.option("--node", type=click.IntRange(min=0), metavar="N", help="on this NUMA node,")
-@click.option("--chroot-base-dir", type=_PATH, metavar="DIR", help="jailed below this folder (default: /srv/jailer),")
+@_text_option("--jailer", type=_PATH, metavar="PATH", help="Start Firecracker by its jailer, as root only, and:")
+@_text_option("--exec-file", type=_PATH, metavar="PATH", help="this Firecracker,")
+@click.option("--uid", type=Whole(1, _MAX_ID), metavar="UID", help="as this user (must be given),")
+@click.option("--gid", type=Whole(1, _MAX_ID), metavar="GID", help="as this group (default: UID),")
+@click.option("--node", type=Whole(0, _MAX_NODE), metavar="N", help="on this NUMA node,")
+@_text_option("--chroot-base-dir", type=_PATH, metavar="DIR", help="jailed below this folder (default: /srv/jailer),")
 @click.option("--daemonize", is_flag=True, help="without showing its console.")
 @click.option("-d", "--debug", is_flag=True, help="Tell each request to Firecracker.")
 @click.option("--version", is_flag=True, help="Print squib's version, and that of the API it speaks.")
@@ -166,7 +199,7 @@ def vm(
     if print_config:
         for what, path in preflight.absent(machine):
             say(f"warning: the {what} {path} is not here; it must be where this machine is started")
-        sys.stdout.buffer.write(vm_json.encode(machine))
+        sys.stdout.write(json_safe(vm_json.encode(machine).decode()))
         return 0
     if config is not None:
         preflight.check_beside(machine, Path(config))

@@ -7,10 +7,11 @@ import time
 
 import click
 
+from squib.cli.commands import Command
 from squib.cli.completing import complete_running
 from squib.cli.json_output import machine_json, print_json
 from squib.cli.named_machines import known, machines_json_option, names_argument
-from squib.cli.seconds import Seconds
+from squib.cli.param_types import Seconds
 from squib.errors import GuestError
 from squib.wiring import house
 
@@ -20,7 +21,7 @@ TIMED_OUT = 124
 """The exit code of timeout(1), where a machine still runs."""
 
 
-@click.command()
+@click.command(cls=Command)
 @names_argument(complete_running)
 @click.option("--timeout", type=Seconds(0), metavar="SECONDS", help="How long to wait. Default: for ever.")
 @machines_json_option

@@ -8,13 +8,29 @@ that a guest chose, but for the addresses of `listen`.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["ABI", "Boot", "ConsoleLine", "Exit", "Health", "Marks", "Ready", "Restart", "find", "parse"]
+__all__ = [
+    "ABI",
+    "Boot",
+    "Clock",
+    "ConsoleLine",
+    "Exit",
+    "Health",
+    "Marks",
+    "Ready",
+    "Restart",
+    "find",
+    "last_state",
+    "parse",
+]
 
 ABI = 3
 
+_MAX_LINE = 4096
+_LOOKED_AT = 64
 _NUMBER = r"0|[1-9][0-9]{0,14}"
 _BYTE = r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]"
 _CAUSE = rf"(?:exit|signal):(?:{_BYTE})|health"
@@ -34,6 +50,9 @@ _LINES = {
     "health": re.compile(
         rf"squib\.health abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER})"
         rf" state=(?P<state>starting|ok|failing|unhealthy) failures=(?P<failures>{_NUMBER}) check=(?P<check>{_CHECK})"
+    ),
+    "clock": re.compile(
+        rf"squib\.clock abi=(?P<abi>{_NUMBER}) uptime_ms=(?P<uptime_ms>{_NUMBER}) ahead_ms=(?P<ahead_ms>-?(?:{_NUMBER}))"
     ),
     "marks": re.compile(
         rf"squib\.marks abi=(?P<abi>{_NUMBER}) at_us=(?P<at_us>{_MOMENT}(?:,{_MOMENT})*)"
@@ -98,12 +117,20 @@ class Marks:
     available_kib: int
 
 
-ConsoleLine = Boot | Ready | Restart | Health | Marks | Exit
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The machine's clock was `ahead_ms` ahead of its RTC (behind where that is negative), and was set right."""
+
+    uptime_ms: int
+    ahead_ms: int
+
+
+ConsoleLine = Boot | Ready | Restart | Health | Clock | Marks | Exit
 
 
 def parse(line: str) -> ConsoleLine | None:
     """What one line, without its line end, says to the host; None for every other line."""
-    event = _EVENT.match(line)
+    event = _EVENT.match(line) if len(line) <= _MAX_LINE else None
     pattern = None if event is None else _LINES.get(event[1])
     match = None if pattern is None else pattern.fullmatch(line)
     if event is None or match is None or int(match["abi"]) != ABI:
@@ -117,6 +144,8 @@ def parse(line: str) -> ConsoleLine | None:
             return Restart(int(match["attempt"]), int(match["delay_ms"]), match["cause"])
         case "health":
             return Health(int(match["uptime_ms"]), match["state"], int(match["failures"]), match["check"])
+        case "clock":
+            return Clock(int(match["uptime_ms"]), int(match["ahead_ms"]))
         case "marks":
             moments = (moment.partition(":") for moment in match["at_us"].split(","))
             return Marks({name: int(us) for name, _, us in moments}, int(match["available_kib"]))
@@ -124,10 +153,26 @@ def parse(line: str) -> ConsoleLine | None:
             return Exit(int(match["status"]), match["reason"], match["cause"])
 
 
+_STATE_EVENTS = "|".join(re.sub(r"\?P<[a-z_]+>", "?:", _LINES[name].pattern) for name in ("ready", "restart", "health", "exit"))
+_STATE = re.compile(rf"\n(?:{_STATE_EVENTS.replace(_TEXT, '[!-~]+')})(?=\r*\n)".encode())
+
+
+def last_state(console: bytes) -> Ready | Restart | Health | Exit | None:
+    """The last line of ours that tells how the server does, of the lines in `console` that have both their ends in it.
+
+    A guest may have filled it with what nearly is such a line: lines are not split first, and a few are looked at closely.
+    """
+    for match in reversed(deque(_STATE.finditer(console), maxlen=_LOOKED_AT)):
+        line = parse(match[0][1:].decode("ascii"))
+        if isinstance(line, Ready | Restart | Health | Exit):
+            return line
+    return None
+
+
 def find(console: bytes) -> tuple[ConsoleLine, ...]:
     """All of our lines in what a console said, in order; a last line without its end does not count yet."""
     *whole, _ = console.split(b"\n")
-    found = (parse(raw.rstrip(b"\r").decode("utf-8", "replace")) for raw in whole)
+    found = (parse(raw.rstrip(b"\r").decode("utf-8", "replace")) for raw in whole if raw.startswith(b"squib."))
     return tuple(line for line in found if line is not None)
 
 

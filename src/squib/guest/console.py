@@ -65,6 +65,11 @@ def health_line(state: str, failures: int, outcome: str) -> str:
     return event_line("health", *fields)
 
 
+def clock_line(ahead_ms: int) -> str:
+    """The clock was wrong by so much, and was set right."""
+    return event_line("clock", ("uptime_ms", uptime_ms()), ("ahead_ms", ahead_ms))
+
+
 def marks_line(moments: list[tuple[str, int]], available_kib: int) -> str:
     """When each step of the start was reached: names and nanoseconds of the uptime; and the memory that is left."""
     at_us = ",".join(f"{name}:{at_ns // 1000}" for name, at_ns in sorted(moments, key=lambda moment: moment[1]))

@@ -19,6 +19,7 @@ import sys
 from squib.guest import (
     cmdline,
     console,
+    kernel_settings,
     libc,
     links,
     listeners,
@@ -31,6 +32,7 @@ from squib.guest import (
     server_process,
     spec,
     supervisor,
+    wall_clock,
     watch,
 )
 
@@ -91,6 +93,7 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     """Takes the machine from the kernel's hand to the point where the server can be started."""
     progress.step = "mounting the file-systems"
     mounts.mount_all()
+    mounts.link_all()
     progress.marks.mark("mounted")
     progress.step = "taking over Ctrl-Alt-Del"
     _take_over_ctrl_alt_del()
@@ -101,6 +104,11 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     progress.step = "setting up the network"
     _set_up_network(parameters.ip, appliance.name)
     progress.marks.mark("network")
+    own = kernel_settings.machine_is_own()
+    if own:
+        progress.step = "closing what the kernel leaves open"
+        for refused in kernel_settings.close():
+            out.message(f"the kernel refused a setting: {refused}")
     progress.step = "reading the options"
     chosen = options.parse(appliance, parameters.argv, {}, appliance.name)
     if chosen.help is not None:
@@ -115,7 +123,9 @@ def boot(progress: Progress, out: console.Console, cmdline_path: str, spec_path:
     tell = progress.marks if parameters.marks else None
     written = output.Output(privileges.SERVER_ID)
     spawn, check = _spawner(appliance, chosen, sockets, written), _checker(sockets[0], written)
-    return watch.Watch(out, written, rules, spawn, check, addresses=addresses, tell=tell)
+    return watch.Watch(
+        out, written, rules, spawn, check, addresses=addresses, tell=tell, mend_clock=wall_clock.mend if own else None
+    )
 
 
 def _keep_all() -> None:
@@ -131,7 +141,9 @@ def _keep_all() -> None:
 def _set_up_network(ip: str | None, name: str) -> None:
     wanted = netconf.parse(ip)
     static = wanted if isinstance(wanted, netconf.Static) else None
-    links.set_hostname((static and static.hostname) or name)
+    hostname = (static and static.hostname) or name
+    links.set_hostname(hostname)
+    links.write_hosts(hostname, static.address if static else None)
     links.set_up(wanted)
     if static and static.nameservers:
         links.write_resolv_conf(static.nameservers)
@@ -146,8 +158,9 @@ def _spawner(
         gc.disable()  # up to the loop, as above
         reached = marks.Marks()
         reached.mark("server")
-        from squib.guest import serve
+        from squib.guest import environment, serve
 
+        environment.enter_machine()
         reached.mark("imported")
 
         def in_the_loop() -> None:

@@ -23,10 +23,12 @@ def main() -> int:
     # Last, as site-packages would be; -I keeps this folder out of sys.path.
     sys.path.extend(import_path)
 
-    from squib.guest import serve
+    from squib.guest import environment, serve
     from squib.guest.spec import loads
 
-    return serve.main(loads(spec), sys.argv[2:], command)
+    given = dict(os.environ)
+    environment.clear()
+    return serve.main(loads(spec), sys.argv[2:], command, given)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _NETLINK_ROUTE, _RTMGRP_LINK = 0, 1
 
 DEVICE_WAIT_MS = 5_000
 RESOLV_CONF = "/run/resolv.conf"
+HOSTS = "/run/hosts"
 
 
 def set_up(wanted: netconf.Static | netconf.Automatic | None) -> None:
@@ -61,9 +62,18 @@ def set_hostname(name: str) -> None:
 
 def write_resolv_conf(nameservers: tuple[str, ...]) -> None:
     """Tells the resolver its servers; /etc/resolv.conf of the image points to this file."""
-    fd = os.open(RESOLV_CONF, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    _write(RESOLV_CONF, netconf.resolv_conf(nameservers))
+
+
+def write_hosts(hostname: str, address: bytes | None) -> None:
+    """Tells the resolver the machine's own name, and that of loopback; /etc/hosts of the image points to this file."""
+    _write(HOSTS, netconf.hosts(hostname, address))
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, netconf.resolv_conf(nameservers).encode("ascii"))
+        os.write(fd, text.encode("ascii"))
     finally:
         os.close(fd)
 

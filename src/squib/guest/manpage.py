@@ -1,6 +1,6 @@
 """The server program's manual page, made from the appliance's keys: one content, as plain text or as groff source.
 
-Sections, in the seed's order: NAME, SYNOPSIS, UNIKERNEL PARAMETERS, APPLICATION OPTIONS, OPTIONS, ENVIRONMENT.
+Sections: NAME, SYNOPSIS, APPLICATION OPTIONS (the appliance's keys), SERVER OPTIONS (what every server has), ENVIRONMENT.
 """
 
 from __future__ import annotations
@@ -33,39 +33,34 @@ def page(spec: Spec, command: str) -> Page:
     return (
         ("NAME", (("", name),)),
         ("SYNOPSIS", (("", f"{command} [OPTION]..."),)),
-        ("UNIKERNEL PARAMETERS", _UNIKERNEL),
         ("APPLICATION OPTIONS", tuple(_key_item(key) for key in keys)),
-        ("OPTIONS", _OPTIONS),
+        ("SERVER OPTIONS", _SERVER),
         ("ENVIRONMENT", (
-            ("", f"These environment variables affect the execution of {spec.name}:"),
-            ("MIRAGE_LOGS", "See option --logs. Read where SQUIB_LOGS is not set."),
-            *sorted((variable(name), f"See option --{name}.") for name in ("logs", *(key.name for key in keys))),
+            ("", "An option that is not given takes its value from its environment variable, where that is set:"),
+            *sorted((variable(name), f"as --{name}") for name in ("logs", *(key.name for key in keys))),
         )),
     )  # fmt: skip
 
 
 _LOGS_TEXT = (
-    "Be more or less verbose. LEVEL must be of the form *:info,foo:debug, which means that the log threshold is set to info "
-    "for every log source but foo, which is set to debug. The levels are quiet, error, warning, info and debug."
+    "How much is logged. LEVEL is quiet, error, warning, info or debug. It may differ by source: *:info,http:debug logs "
+    "everything at info, and what the source http says at debug."
 )
-_HELP_TEXT = (
-    "Show this help in format FMT. The value FMT must be one of `auto', `pager', `groff' or `plain'. With `auto', the format "
-    "is `plain' where the TERM env var is `dumb' or undefined, else `pager'."
+_HELP_TEXT = "Show this help. FMT is plain, groff, pager or auto, which is pager on a terminal and plain elsewhere."
+_SERVER: tuple[Item, ...] = (
+    ("--ips=ADDRESSES (default: 0.0.0.0)", "The IPv4 and IPv6 addresses to listen on, separated by commas."),
+    ("-l LEVEL, --logs=LEVEL (default: info; environment: SQUIB_LOGS)", _LOGS_TEXT),
+    ("--socket=PATH", "A Unix-domain socket to listen on as well."),
+    ("-h, --help[=FMT]", _HELP_TEXT),
 )
-_UNIKERNEL: tuple[Item, ...] = (
-    ("--ips=IPS (absent=0.0.0.0)", "The IPv4 and IPv6 addresses to listen on, separated by commas."),
-    ("-l LEVEL, --logs=LEVEL (absent=info or SQUIB_LOGS env)", _LOGS_TEXT),
-    ("--socket=SOCKET", "The path of a Unix-domain socket to listen on as well."),
-)
-_OPTIONS: tuple[Item, ...] = (("--help[=FMT] (default=auto)", _HELP_TEXT),)
 
 
 def _key_item(key: Key) -> Item:
-    placeholder = {"bool": "BOOL", "int": "INT", "string": "TEXT"}.get(key.type, "VAL")
+    placeholder = {"bool": "BOOL", "int": "INT", "string": "TEXT", "port": "PORT"}.get(key.type, "VALUE")
     default = str(key.default).lower() if key.type == "bool" else str(key.default)
-    absent = f"absent={default} or {variable(key.name)} env" if default else f"absent {variable(key.name)} env"
+    told = f"default: {default}; environment: {variable(key.name)}" if default else f"environment: {variable(key.name)}"
     shown = f"--{key.name}[=BOOL]" if key.type == "bool" else f"--{key.name}={placeholder}"
-    return f"{shown} ({absent})", key.doc
+    return f"{shown} ({told})", key.doc
 
 
 def plain(content: Page) -> str:

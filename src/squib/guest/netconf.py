@@ -13,6 +13,7 @@ HOST_NAME_MAX = 64
 _STATIC = ("", "off", "none")
 _AUTOMATIC = ("on", "any", "dhcp", "bootp", "rarp", "both", "ibft")
 _FIELDS = 10
+_HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
 class NetworkProblem(Exception):  # noqa: N818 - what the guest reports are problems
@@ -101,6 +102,15 @@ def class_netmask(address: bytes) -> bytes:
 def resolv_conf(nameservers: tuple[str, ...]) -> str:
     """resolv.conf(5) with these name servers."""
     return "".join(f"nameserver {address}\n" for address in nameservers)
+
+
+def hosts(hostname: str, address: bytes | None) -> str:
+    """What /etc/hosts says: loopback, and the machine's own name at its `address`; without one at 127.0.1.1, loopback too."""
+    own = "127.0.1.1" if address is None else dotted(address)
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    if hostname not in ("", "localhost") and _HOST_NAME.issuperset(hostname):
+        lines.append(f"{own} {hostname}")
+    return "\n".join(lines) + "\n"
 
 
 def _address(text: str, what: str, value: str) -> bytes:

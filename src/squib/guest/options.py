@@ -24,7 +24,8 @@ IMPLIED_PORT = Key("port", "port", 80, "Listening HTTP port.")
 _OWN = ("help", "ips", "logs", "socket")
 _INT_DIGITS = 18
 _MAX_PORT = 65535
-_NEAR = 3
+_MOST_EDITS, _LONGEST_TYPED = 3, 64
+"""What is near: as squib.model.near has it."""
 
 
 class UsageProblem(Exception):  # noqa: N818 - what the guest reports are problems; the exit status says "usage"
@@ -87,8 +88,10 @@ def parse(spec: Spec, argv: Sequence[str], environ: Mapping[str, str], command: 
 
 
 def _find_help(argv: Sequence[str], names: Sequence[str]) -> str | None:
-    """The format of the first --help that is no option's value."""
+    """The format of the first --help; -h is short for it, as in squib's other commands."""
     for argument in _until_double_dash(argv):
+        if argument == "-h":
+            return "auto"
         name, equals, value = argument.partition("=")
         if not name.startswith("--") or len(name) < 3:
             continue
@@ -168,8 +171,10 @@ def _matches(prefix: str, names: Sequence[str]) -> list[str]:
 
 
 def _unknown(typed: str, names: Sequence[str]) -> _Wrong:
-    near = sorted((distance(typed.lstrip("-"), name), name) for name in names)
-    if typed.startswith("--") and near and near[0][0] < _NEAR:
+    name = typed.lstrip("-")
+    near = sorted((distance(name, one), one) for one in names) if len(name) <= _LONGEST_TYPED else []
+    near = [one for one in near if one[0] <= min(_MOST_EDITS, max(len(name), len(one[1])) // 3)]
+    if typed.startswith("--") and near:
         return _Wrong(f"unknown option `{typed}', did you mean `--{near[0][1]}'?")
     return _Wrong(f"unknown option `{typed}'.")
 

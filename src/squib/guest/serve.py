@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 
+from squib.guest import environment
 from squib.guest import listeners as listening
 from squib.guest import options as command_line
 from squib.guest.limits import Limits
@@ -46,7 +47,8 @@ def main(spec: Spec, argv: Sequence[str], command: str, environ: Mapping[str, st
     _open_standard_descriptors()
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what an app prints is seen at once, as in the guest
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # up to run_server's own: an end without a traceback
     try:
         options = command_line.parse(spec, argv, environ, command)
     except command_line.UsageProblem as problem:
@@ -74,6 +76,7 @@ def run_server(spec: Spec, options: Options, listeners: Sequence[socket], on_rea
     logs.warn_of_unknown_sources()
     log = logs.source("http")
     sys.path[:0] = spec.sys_path
+    environment.add_keys(options.values)
     try:
         answer = load_handler(spec.serve)
     except HandlerProblem as problem:

@@ -20,7 +20,10 @@ PATIENCE_S = 1
 
 
 class StopSignals:
-    """SIGTERM and SIGINT call `request_stop`; the loop has `stop_s` seconds after the first, PATIENCE_S after the second."""
+    """SIGTERM and SIGINT call `request_stop`; the loop has `stop_s` seconds after the first, PATIENCE_S after the second.
+
+    One that was ignored when the program began stays ignored, as a shell has it for what it starts in the background.
+    """
 
     def __init__(self, request_stop: Callable[[], None], wake_fd: int, stop_s: float) -> None:
         self._request_stop = request_stop
@@ -29,7 +32,8 @@ class StopSignals:
         _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         _signal.signal(_signal.SIGALRM, self._give_up)
         for number in (_signal.SIGTERM, _signal.SIGINT):
-            _signal.signal(number, self._stop)
+            if _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, self._stop)
         # The handlers run between bytecodes; this wakes the loop where it sleeps (select.epoll retries after EINTR).
         _signal.set_wakeup_fd(wake_fd, warn_on_full_buffer=False)
 

@@ -13,7 +13,7 @@ import select
 import struct
 import time
 
-from squib.guest import console, libc, supervisor
+from squib.guest import console, libc, supervisor, wall_clock
 from squib.guest.marks import now_ns
 from squib.guest.supervisor import (
     AnnounceHealth,
@@ -61,7 +61,8 @@ class Watch:
 
     `output` is what these two write, on its way to the console `out`.
 
-    `tell`: the marks of the start, told behind the first readiness line; None where nobody asked.
+    `tell`: the marks of the start, told behind the first readiness line; None where nobody asked. `mend_clock`: sets the clock
+    where it is wrong, as `wall_clock.mend`; None where it is somebody else's.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Watch:
         *,
         addresses: list[str],
         tell: Marks | None = None,
+        mend_clock: Callable[[], int | None] | None = None,
     ) -> None:
         self._out = out
         self._output = output
@@ -82,6 +84,8 @@ class Watch:
         self._check = check
         self._addresses = addresses
         self._tell = tell
+        self._mend_clock = mend_clock
+        self._clock_due_ms = 0
         self._server: ServerProcess | None = None
         self._checks: HealthProcess | None = None
         self._awaits_ready = False
@@ -97,6 +101,8 @@ class Watch:
             self._relay_rest(LAST_WORDS_S)
 
     def _run(self) -> Exit:
+        if self._mend_clock is not None:
+            self._look_at_clock(self._mend_clock, wall_clock.FIRST_MS)
         state = supervisor.initial(console.uptime_ms())
         while True:
             for event in self._events(state.deadline_ms):
@@ -130,8 +136,23 @@ class Watch:
         events.append(Tick())
         return events
 
+    def _look_at_clock(self, mend: Callable[[], int | None], again_ms: int) -> None:
+        self._clock_due_ms = console.uptime_ms() + again_ms
+        try:
+            ahead_ms = mend()
+        except OSError as error:
+            self._mend_clock = None
+            self._out.message(f"the clock is wrong and cannot be set: {error.strerror}")
+            return
+        if ahead_ms is not None:
+            self._out.write(console.clock_line(ahead_ms))
+
     def _wait(self, deadline_ms: int | None) -> set[int]:
         """The descriptors that have something; what waits for the console is written meanwhile, and before more is read."""
+        if self._mend_clock is not None:
+            if console.uptime_ms() >= self._clock_due_ms:
+                self._look_at_clock(self._mend_clock, wall_clock.THEN_MS)
+            deadline_ms = self._clock_due_ms if deadline_ms is None else min(deadline_ms, self._clock_due_ms)
         timeout_ms = None if deadline_ms is None else max(0, deadline_ms - console.uptime_ms())
         self._poll.register(self._output.fd, select.POLLIN if self._out.has_room else 0)
         if not self._out.pending:

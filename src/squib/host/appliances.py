@@ -5,20 +5,23 @@ The appliance file is read as a file from outside (`host.untrusted`): beneath th
 
 from __future__ import annotations
 
-import difflib
 import os
+import shlex
 from pathlib import Path
 
 from squib.errors import ApplianceError, MissingError
 from squib.host.files import storage_errors
 from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
+from squib.model.near import did_you_mean
 from squib.wire import appliance_file
 from squib.wire.appliance_file import APPLIANCE_TOML, PYPROJECT_TOML
 
-__all__ = ["DEFAULT", "MAX_FILE_BYTES", "find_appliance", "packaged"]
+__all__ = ["CLOCK", "MAX_FILE_BYTES", "find_appliance", "packaged"]
 
-DEFAULT = "clock"
+CLOCK = "clock"
+"""The packaged appliance that squib shows itself with."""
+
 MAX_FILE_BYTES = 128 << 10
 """Of an appliance file; a large project's pyproject.toml has half of that."""
 
@@ -33,15 +36,22 @@ def packaged() -> tuple[str, ...]:
 def find_appliance(selector: str | None, working_folder: Path) -> Appliance:
     """The appliance that `selector` names.
 
-    None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml, else the clock. A path that
-    exists goes before a packaged name. Raises MissingError, ApplianceError, PermissionDeniedError, and HostError where the
+    None: `appliance.toml` in the working folder, else `[tool.squib]` in its pyproject.toml. A path that exists goes before a
+    packaged name. Raises MissingError, ApplianceError, PermissionDeniedError, and HostError where the
     operating system refuses to look.
     """
-    if selector is None:
-        path, text = _in_folder(working_folder) or _read(_PACKAGED / DEFAULT, APPLIANCE_TOML)
-    else:
-        path, text = _named(selector, working_folder)
+    path, text = _here(working_folder) if selector is None else _named(selector, working_folder)
     return appliance_file.decode(text, path)
+
+
+def _here(working_folder: Path) -> tuple[Path, str]:
+    found = _in_folder(working_folder)
+    if found is None:
+        raise MissingError(
+            f"there is no appliance in this folder: no {APPLIANCE_TOML}, and no {PYPROJECT_TOML} with [tool.squib]",
+            hint=f"squib init writes one here; or name one: a folder, a file, or {CLOCK}, which comes with squib",
+        )
+    return found
 
 
 def _named(selector: str, working_folder: Path) -> tuple[Path, str]:
@@ -53,17 +63,16 @@ def _named(selector: str, working_folder: Path) -> tuple[Path, str]:
         if found is None:
             raise MissingError(
                 f"{path} holds no {APPLIANCE_TOML}, and no {PYPROJECT_TOML} with [tool.squib]",
-                hint="name another folder, or write one",
+                hint=f"name another folder; squib init {shlex.quote(selector)} writes an appliance to start from",
             )
         return found
     if is_there:
         return _read(path.parent, path.name)
     if selector in packaged():
         return _read(_PACKAGED / selector, APPLIANCE_TOML)
-    near = difflib.get_close_matches(selector, packaged(), n=1)
     raise MissingError(
-        f"{selector} is no file or folder, and no packaged appliance",
-        hint=f"did you mean {near[0]}?" if near else f"packaged: {', '.join(packaged())}",
+        f"{selector} is no file or folder, and no appliance of that name comes with squib{did_you_mean(selector, packaged())}",
+        hint=f"name a folder, a file, or an appliance that comes with squib: {', '.join(packaged())}",
     )
 
 

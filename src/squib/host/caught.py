@@ -1,4 +1,8 @@
-"""Signals as something to wait for beside other descriptors: none is lost, and none interrupts what is being done."""
+"""Signals that are answered, or waited for beside other descriptors: none is lost, and none interrupts what is being done.
+
+What was ignored when this process began stays ignored: so nohup(1) has it for SIGHUP, and a shell without job control for the
+SIGINT of what it starts in the background (POSIX, "Asynchronous AND-OR Lists").
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,22 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
-__all__ = ["caught"]
+__all__ = ["answer", "caught"]
+
+
+def answer(number: signal.Signals, handler: Callable[[int, FrameType | None], object]) -> None:
+    """Lets `handler` answer the signal, unless that is ignored. In the main thread only."""
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def caught(numbers: Sequence[signal.Signals], at_once: Callable[[], None]) -> Iterator[int]:
-    """A descriptor from which a byte, its number, can be read for each signal (signal.set_wakeup_fd). In the main thread only.
+    """A descriptor from which a byte, its number, can be read for each signal (signal.set_wakeup_fd) that is not ignored.
+
+    In the main thread only.
 
     `at_once` is called as soon as a second one came, even where the program hangs in a write. A second SIGHUP is none: the
     terminal is gone, and a shell may say that again.
@@ -34,5 +47,6 @@ def caught(numbers: Sequence[signal.Signals], at_once: Callable[[], None]) -> It
         before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         stack.callback(signal.set_wakeup_fd, before)
         for number in numbers:
-            stack.callback(signal.signal, number, signal.signal(number, note))
+            stack.callback(signal.signal, number, signal.getsignal(number))
+            answer(number, note)
         yield reading

@@ -17,9 +17,12 @@ from squib.errors import HostError, MissingError, PermissionDeniedError, SquibEr
 from squib.host.homes import cache_home, is_private, state_home
 
 __all__ = [
+    "abandoned",
     "alone_in",
+    "await_lock",
     "cache_home",
     "made_for",
+    "make_folder",
     "making",
     "publish",
     "staging",
@@ -94,7 +97,7 @@ def working_folder() -> Path:
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes `path` whole or not at all, with exactly `mode` whatever the umask; makes the folders above."""
     with storage_errors(path):
-        _make(path.parent)
+        make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -107,11 +110,14 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
             raise
 
 
-def _make(folder: Path) -> None:
-    """`folder`, and those above it that are missing: in squib's own homes this user's alone, elsewhere as the umask says."""
+def make_folder(folder: Path) -> None:
+    """Makes `folder`, and those above it that are missing: this user's alone in squib's own homes, and nobody else's to write.
+
+    Whatever the umask: what others may write squib would not believe. Raises OSError, StorageError.
+    """
     with making(folder):
         for missing in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
-            missing.mkdir(0o700 if is_private(missing) else 0o777, exist_ok=True)
+            missing.mkdir(0o700 if is_private(missing) else 0o755, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -131,7 +137,7 @@ def staging(parent: Path) -> Iterator[Path]:
     It is locked (flock(2)) while it is used. A killed process leaves its folder without the lock; the next one here removes it.
     """
     with storage_errors(parent):
-        _make(parent)
+        make_folder(parent)
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=_STAGING))
     with contextlib.ExitStack() as stack:
@@ -158,6 +164,12 @@ def made_for(folder: Path) -> Iterator[None]:
 
 
 def _sweep(parent: Path) -> None:
+    for left in abandoned(parent):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def abandoned(parent: Path) -> Iterator[Path]:
+    """What killed processes left of `staging`: nobody has a lock on it, and nobody will."""
     for left in parent.glob(f"{_STAGING}*"):
         with contextlib.suppress(OSError):
             # Between a folder's making and its lock there is a moment: young ones are left alone.
@@ -165,10 +177,11 @@ def _sweep(parent: Path) -> None:
                 continue
             descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                if _lock(descriptor):
-                    shutil.rmtree(left, ignore_errors=True)
+                free = _lock(descriptor)
             finally:
                 os.close(descriptor)
+            if free:
+                yield left
 
 
 @contextlib.contextmanager
@@ -180,17 +193,22 @@ def alone_in(folder: Path) -> Iterator[None]:
     with storage_errors(folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _ALONE_S
-        while _is_locked(descriptor):
-            if time.monotonic() >= deadline:
-                raise TakenError(
-                    f"another process has kept {folder} locked for over {_ALONE_S:g} s",
-                    hint=f"see which: fuser -v {shlex.quote(str(folder))}",
-                )
-            time.sleep(_LOOK_S)
+        await_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def await_lock(descriptor: int, path: Path) -> None:
+    """Locks the file at `path`, which `descriptor` holds, until that is closed. Raises TakenError after a minute."""
+    deadline = time.monotonic() + _ALONE_S
+    while _is_locked(descriptor):
+        if time.monotonic() >= deadline:
+            raise TakenError(
+                f"another process has kept {path} locked for over {_ALONE_S:g} s",
+                hint=f"see which: fuser -v {shlex.quote(str(path))}",
+            )
+        time.sleep(_LOOK_S)
 
 
 def _is_locked(descriptor: int) -> bool:

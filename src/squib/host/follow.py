@@ -13,7 +13,9 @@ import contextlib
 import ctypes
 import os
 import select
+import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +32,15 @@ _NO_INOTIFY_S = 0.01
 _CHUNK = 1 << 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What was read: all up to `position` in the piece `within`; None: in the file itself, before which `newest` is cut off."""
+
+    newest: tuple[int, int] | None
+    within: tuple[int, int] | None
+    position: int
+
+
 class Follower:
     """Reads a growing file from `offset` on, or with `older` from its oldest piece on; a context manager.
 
@@ -38,54 +49,89 @@ class Follower:
 
     def __init__(self, path: Path, *, offset: int = 0, older: bool = False) -> None:
         self._path = path
-        self._position = offset
         with storage_errors(path):
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with storage_errors(path), shared(self._file):
-                self._older = None if older else next(map(_identity, pieces(path)), None)
+                self._place = _Place(next(map(_identity, pieces(path)), None), None, offset)
+            if older:
+                self.to_last(sys.maxsize)
             self._inotify = _watch(path)
         except BaseException:
             os.close(self._file)
             raise
 
-    def read(self) -> bytes:
-        """All that came since the last call; empty where nothing did."""
+    @property
+    def place(self) -> object:
+        """Where it is, for `back_to`."""
+        return self._place
+
+    def back_to(self, place: object) -> None:
+        """What was read since it was at `place` is read once more."""
+        assert isinstance(place, _Place)  # noqa: S101 - nobody else makes them
+        self._place = place
+
+    def to_last(self, size: int) -> bool:
+        """The next to read are the last `size` bytes; whether these are all there are. Raises StorageError and its like."""
+        with storage_errors(self._path), shared(self._file):
+            older = [(_identity(piece), piece.stat().st_size) for piece in pieces(self._path)]
+            left = sum(size for _, size in older) + os.fstat(self._file).st_size - size
+            whole, left = left <= 0, max(0, left)
+            newest = older[0][0] if older else None
+            for identity, length in reversed(older):
+                if left < length:
+                    self._place = _Place(newest, identity, left)
+                    return whole
+                left -= length
+            self._place = _Place(newest, None, left)
+            return whole
+
+    def read(self, most: int = sys.maxsize) -> bytes:
+        """What came since the last call, all of it or the first `most` bytes; empty where nothing did."""
         with shared(self._file):
             older = b""
             with contextlib.suppress(FileNotFoundError):  # it is being removed, and this file with it
-                older = self._read_older()
-            return older + self._read_on()
+                older = self._read_older(most)
+            return older + self._read_on(most - len(older))
 
-    def _read_older(self) -> bytes:
-        """What was cut off since the last call and was not read yet; `_position` is then that in the file itself."""
+    def _read_older(self, most: int) -> bytes:
+        """What was cut off and was not read yet; where that is not all, the place is in one of the pieces then."""
         older = pieces(self._path)
         identities = [_identity(piece) for piece in older]
         newest = next(iter(identities), None)
-        if newest == self._older:
+        was, position = self._place, self._place.position
+        if was.within is None and newest == was.newest:
             return b""
+        if was.within in identities:
+            older = older[: identities.index(was.within) + 1]
+        elif was.within is None and was.newest in identities:
+            older = older[: identities.index(was.newest)]
+        elif was.within is not None or was.newest is not None:
+            position = 0  # so far behind that what was read last is gone
         found = b""
-        if self._older in identities:
-            older = older[: identities.index(self._older)]
-        elif self._older is not None:
-            self._position = 0  # so far behind that what was read last is gone
-        for piece in reversed(older):
+        for piece, identity in reversed(list(zip(older, identities, strict=False))):
             size = piece.stat().st_size
-            if self._position >= size:
-                self._position -= size
-                continue
-            with piece.open("rb") as file:
-                file.seek(self._position)
-                found += file.read()
-            self._position = 0
-        self._older = newest
+            if position < size:
+                with piece.open("rb") as file:
+                    file.seek(position)
+                    found += file.read(min(most - len(found), size - position))
+                    position = file.tell()
+            if position < size:  # there is more than was asked for
+                self._place = _Place(newest, identity, position)
+                return found
+            position -= size
+        self._place = _Place(newest, None, position)
         return found
 
-    def _read_on(self) -> bytes:
-        chunks = []
-        while chunk := os.pread(self._file, _CHUNK, self._position):
+    def _read_on(self, most: int) -> bytes:
+        if self._place.within is not None:
+            return b""
+        chunks, position = [], self._place.position
+        while chunk := os.pread(self._file, min(most, _CHUNK), position):
             chunks.append(chunk)
-            self._position += len(chunk)
+            position += len(chunk)
+            most -= len(chunk)
+        self._place = replace(self._place, position=position)
         return b"".join(chunks)
 
     def wait(self, process: Handle, timeout: float) -> bool:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["HeldFile", "hold", "is_at", "link_held"]
+__all__ = ["HeldFile", "hold", "is_at", "is_locked", "link_held", "lock_shared"]
 
 
 class HeldFile:
-    """A file that was opened for reading, and stays open for as long as somebody refers to this."""
+    """A file or a folder that stays open for as long as somebody refers to this."""
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, file: io.FileIO) -> None:
-        """Holds `file`, which may be closed then."""
-        self._descriptor = -1
-        self._descriptor = os.dup(file.fileno())
+    def __init__(self, descriptor: int) -> None:
+        """Takes `descriptor` over."""
+        self._descriptor = descriptor
 
     def fileno(self) -> int:
         """The descriptor."""
         return self._descriptor
 
     def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        os.close(self._descriptor)
 
 
 @contextlib.contextmanager
@@ -46,6 +44,31 @@ def is_at(held: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(held), path.lstat())
     except OSError:
         return False
+
+
+def lock_shared(folder: Path) -> HeldFile:
+    """`folder`, locked (flock(2)) for as long as somebody refers to this; others may lock it so too. Raises OSError."""
+    held = HeldFile(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    with contextlib.suppress(OSError):  # a file-system without locks
+        fcntl.flock(held.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return held
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether somebody has `folder` locked, by `lock_shared` or otherwise."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def link_held(held: int, target: Path) -> None:

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING
 
 from squib.errors import HostError, MissingError, PermissionDeniedError, SquibError, TakenError, UnavailableError
@@ -39,6 +39,8 @@ _AF_INET = 2
 _TAP = 2  # IFLA_TUN_TYPE (linux/if_tun.h, IFF_TAP)
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h, since Linux 5.14
 _UNICAST = 1  # linux/rtnetlink.h, RTN_UNICAST
+_ALL_OVER = tuple(IPv4Address((first << 24) + 1) for first in (1, 8, 23, 44, 62, 91, 130, 151, 185, 198))
+"""Public addresses, by which nothing is sent."""
 _MAIN_TABLES = {253, 254}  # linux/rtnetlink.h, RT_TABLE_DEFAULT and RT_TABLE_MAIN
 
 _TAP_SETTINGS = {
@@ -66,11 +68,19 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`device` is empty where it leads nowhere (blackhole and its like); the default route's network is 0.0.0.0/0."""
+    """`device` is empty where it leads nowhere (blackhole and its like); the default route's network is 0.0.0.0/0.
+
+    One that leads by several devices at once (RTA_MULTIPATH, nexthop groups) is as many of these.
+    """
 
     network: IPv4Network
     device: str
     metric: int
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether it is a default route, or one to a half of all addresses, of which VPNs make two instead."""
+        return self.network.prefixlen <= 1
 
 
 def devices() -> dict[str, Device]:
@@ -81,18 +91,44 @@ def devices() -> dict[str, Device]:
 
 
 def routes() -> tuple[Route, ...]:
-    """The IPv4 routes of the main table, and the networks of local addresses."""
+    """The IPv4 routes of the main table, and the networks of local addresses.
+
+    Where that table has no default route that tells its device, as with routing policies (ip-rule(8)) and nexthop objects that
+    are told by their numbers alone (net.ipv4.nexthop_compat_mode), the kernel is asked which way it would take.
+    """
     with _netlink("the host's routes cannot be listed") as netlink:
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()}
-        return tuple(
-            Route(
-                IPv4Network((message.get_attr("RTA_DST") or 0, message["dst_len"]), strict=False),
-                names.get(message.get_attr("RTA_OIF"), ""),
-                message.get_attr("RTA_PRIORITY") or 0,
-            )
+        names = {message["index"]: str(message.get_attr("IFLA_IFNAME")) for message in netlink.get_links()}
+        found = [
+            Route(network, names.get(device, ""), message.get_attr("RTA_PRIORITY") or 0)
             for message in netlink.get_routes(family=_AF_INET)
             if message["table"] in _MAIN_TABLES
-        )
+            for network in [IPv4Network((message.get_attr("RTA_DST") or 0, message["dst_len"]), strict=False)]
+            for device in _out_by(message)
+        ]
+        if not any(route.device and route.leads_out for route in found):
+            found += [Route(IPv4Network("0.0.0.0/0"), name, 0) for name in _ways_out(netlink, names)]
+    return tuple(found)
+
+
+def _out_by(message: object) -> tuple[int | None, ...]:
+    """The numbers of the devices that a route leads by."""
+    attribute = message.get_attr  # type: ignore[attr-defined]
+    hops = attribute("RTA_MULTIPATH") or ()
+    return tuple(dict.fromkeys(hop["oif"] for hop in hops)) or (attribute("RTA_OIF"),)
+
+
+def _ways_out(netlink: IPRoute, names: dict[int, str]) -> tuple[str, ...]:
+    """The devices by which the kernel would reach places all over the Internet; none where one of them is not reached."""
+    found = []
+    for place in _ALL_OVER:
+        try:
+            (message, *_) = netlink.route("get", dst=str(place))
+        except Exception as error:
+            if getattr(error, "code", None) is None:  # else it is the kernel's no
+                raise
+            return ()
+        found.append(names.get(message.get_attr("RTA_OIF"), ""))
+    return tuple(dict.fromkeys(name for name in found if name not in {"", "lo"}))
 
 
 def addresses() -> tuple[tuple[str, IPv4Interface], ...]:

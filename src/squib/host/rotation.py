@@ -20,7 +20,7 @@ from pathlib import Path
 
 from squib.host.files import storage_errors
 
-__all__ = ["pieces", "rotate", "shared", "tail"]
+__all__ = ["mark", "pieces", "rotate", "shared", "tail"]
 
 _COLLAPSE_RANGE = 0x08
 _BLOCK = 1 << 16
@@ -34,6 +34,18 @@ def pieces(log: Path) -> tuple[Path, ...]:
     while (piece := _piece(log, len(found) + 1)).exists():
         found.append(piece)
     return tuple(found)
+
+
+def mark(log: Path) -> tuple[int, int] | None:
+    """What was cut off `log` last: another value after each cut, None before the first.
+
+    Inode numbers are used again, times of writing are not.
+    """
+    try:
+        status = _piece(log, 1).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def rotate(log: Path, *, over: int, keep: int) -> bool:

@@ -28,8 +28,9 @@ RESERVED_KEY_NAMES = frozenset(
         # the server program's own options (squib.guest.options)
         "help", "ips", "l", "logs", "socket",
         # options of `squib run`
-        "accel", "detach", "dry-run", "ip", "json", "kernel", "memory", "modules", "name", "network", "publish",
-        "quiet", "show", "tap", "timeout", "vcpus", "verbose", "version", "vmm",
+        "accel", "detach", "dry-run", "ip", "json", "kernel", "memory", "modules", "name", "network", "no-jailer",
+        "no-outbound", "outbound", "publish", "quiet", "rounds", "show", "svg", "tap", "timeout", "vcpus", "verbose",
+        "version", "vmm",
     }
 )  # fmt: skip
 """A key may not bear a name that squib's own options have (behaviour of the command line: no option means two things)."""

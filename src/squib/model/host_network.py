@@ -42,9 +42,9 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """`uplink`: the device that guests' packets leave by; `pool`: where the networks of machines are taken from."""
+    """`uplinks`: the devices that guests' packets leave by, mostly one; `pool`: where networks of machines are taken from."""
 
-    uplink: str
+    uplinks: tuple[str, ...]
     pool: IPv4Network
     host_ports: tuple[HostPort, ...] = ()
 
@@ -54,7 +54,7 @@ class HostTap:
     """A tap: `host` is the host's own address on it, with the network that it shares with the guest.
 
     `guest` and `guest_mac` are the only ones that the guest may use; None: any address of the network, from any MAC.
-    `outbound`: whether it may open connections out of the uplink; `forwards` are its published ports.
+    `outbound`: whether it may open connections out of the uplinks; `forwards` are its published ports.
     """
 
     name: str

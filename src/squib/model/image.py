@@ -101,13 +101,15 @@ class Manifest:
 class Artifact:
     """A folder with the files, and what its manifest says; `digest` is the manifest's own sha256, in hex.
 
-    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them.
+    `held`: its files by name, as they were opened and compared with the manifest; empty where nobody opened them. `kept`: what
+    keeps its folder in the cache until the store knows of a machine that was started from it.
     """
 
     folder: Path
     manifest: Manifest
     digest: str = field(default="", compare=False)
     held: tuple[tuple[str, Held], ...] = field(default=(), compare=False, repr=False)
+    kept: Held | None = field(default=None, compare=False, repr=False)
 
     @property
     def rootfs(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -68,20 +69,27 @@ class RunSpec:
         return not self.own_network and (self.tap is not None or self.vmm is VmmKind.FIRECRACKER)
 
 
-def parse_publish(text: str) -> Publish:
-    """`[ADDR:]HOST:GUEST`, as in `8080:80`, `0.0.0.0:8080:80`, `[::1]:8080:80`. Raises UsageError."""
+def parse_publish(text: str, served: Sequence[int] = ()) -> Publish:
+    """`[ADDR:]HOST:GUEST`, as in `8080:80`, `0.0.0.0:8080:80`, `[::1]:8080:80`.
+
+    `served` are the guest's ports, of which a single one completes what is to be typed instead. Raises UsageError.
+    """
     hint = "write [ADDR:]HOST:GUEST, for example 8080:80 or 0.0.0.0:8080:80; host port 0 is any free one"
     match = _PUBLISH.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is nothing to publish", hint=hint)
+        if text.isascii() and text.isdigit() and len(served) == 1:
+            hint = f"--publish {text}:{served[0]}, for port {served[0]} of the guest at port {text} of this host"
+        elif text.isascii() and text.isdigit():
+            hint = f"--publish {text}:GUEST, with the guest's port; {hint}"
+        raise UsageError(f"--publish {text}: expected two ports, HOST:GUEST", hint=hint)
     host, guest = int(match["host"]), int(match["guest"])
     if host > 65535 or not 1 <= guest <= 65535:
-        raise UsageError(f"{text!r}: a port is 1 to 65535", hint=hint)
+        raise UsageError(f"--publish {text}: a port is 1 to 65535", hint=hint)
     address = match["v4"] if match["v6"] is None else match["v6"]
     try:
         where = LOOPBACK if address is None else ip_address(address)
     except ValueError as error:
         raise UsageError(f"{address!r} is no IP address", hint=hint) from error
     if isinstance(where, IPv6Address) and match["v6"] is None:
-        raise UsageError(f"{text!r} is nothing to publish", hint=hint)
+        raise UsageError(f"--publish {text}: an IPv6 address stands in brackets", hint=hint)
     return Publish(where, host, guest)

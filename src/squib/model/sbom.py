@@ -1,4 +1,4 @@
-"""A software bill of materials as values: what is in a container image, part by part."""
+"""A software bill of materials as values: what is in an image, part by part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from squib.model.container import ContainerImage
 
-__all__ = ["Bill", "Ecosystem", "Part"]
+__all__ = ["Bill", "Ecosystem", "MachineImage", "Part"]
 
 
 class Ecosystem(StrEnum):
@@ -20,7 +20,10 @@ class Ecosystem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`namespace` and `arch` are for Debian's; `file` what went in, with the digest `sha256` it had on the building machine."""
+    """`namespace` and `arch` are for Debian's; `file` what went in, with the digest `sha256` it had on the building machine.
+
+    `cpe` is its name in the National Vulnerability Database (Common Platform Enumeration 2.3), where package URLs tell nothing.
+    """
 
     name: str
     version: str
@@ -29,11 +32,21 @@ class Part:
     sha256: str
     namespace: str = ""
     arch: str = ""
+    cpe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineImage:
+    """What a machine boots: the appliance's name, its files with their SHA-256 in hex; `created` in seconds since 1970."""
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+    created: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
     """The parts of `image`, sorted, each once."""
 
-    image: ContainerImage
+    image: ContainerImage | MachineImage
     parts: tuple[Part, ...]

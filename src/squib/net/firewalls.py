@@ -43,7 +43,7 @@ def blockers(listing: Sequence[object], devices: Sequence[str], ports: Sequence[
     ours, found = (TABLE["family"], TABLE["name"]), []
     for chain in chains:
         family, table, name = (str(chain.get(key, "")) for key in ("family", "table", "name"))
-        if chain.get("hook") not in {"forward", "input"} or family not in {"ip", "inet"} or (family, table) == ours:
+        if str(chain.get("hook")) not in {"forward", "input"} or family not in {"ip", "inet"} or (family, table) == ours:
             continue
         beside = [rule for rule in rules if (rule.get("family"), rule.get("table")) == (family, table)]
         own = [rule for rule in beside if rule.get("chain") == name]

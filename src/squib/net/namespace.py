@@ -66,7 +66,7 @@ def _make(network: NamespaceNetwork) -> None:
     except PermissionDeniedError as error:
         raise UnavailableError(
             f"this user can make a user namespace, but no network in it: {error}",
-            hint="see what forbids it: squib doctor; or do without: --network none",
+            hint=user_namespace.HINT,
             detail=error.detail,
         ) from error
     if not outside.wait(ready, _UPLINK_S):
@@ -79,7 +79,7 @@ def _make(network: NamespaceNetwork) -> None:
 
 def settings(network: NamespaceNetwork) -> HostSettings:
     """What the namespace is set up to do, in the words of a host."""
-    return HostSettings(way_out.DEVICE, IPv4Network(network.slot.host.network))
+    return HostSettings((way_out.DEVICE,), IPv4Network(network.slot.host.network))
 
 
 def _publish(network: NamespaceNetwork) -> None:

@@ -118,6 +118,7 @@ class Table(Operation, frozen=True, forbid_unknown_fields=True, tag="table"):
     """
 
     uplink: str
+    """One device, or several with a space between, which no name has (net/core/dev.c, dev_valid_name)."""
     host_ports: tuple[tuple[str, int], ...]
     pool: str
     seen: str = ""
@@ -126,12 +127,13 @@ class Table(Operation, frozen=True, forbid_unknown_fields=True, tag="table"):
     def of(cls, settings: HostSettings) -> Table:
         """The table for `settings`."""
         ports = tuple((one.protocol, one.port) for one in settings.host_ports)
-        return cls(settings.uplink, ports, str(settings.pool))
+        return cls(" ".join(settings.uplinks), ports, str(settings.pool))
 
     @property
     def settings(self) -> HostSettings:
         """What it was made for."""
-        return HostSettings(self.uplink, IPv4Network(self.pool), tuple(HostPort(*one) for one in self.host_ports))
+        ports = tuple(HostPort(*one) for one in self.host_ports)
+        return HostSettings(tuple(self.uplink.split(" ")), IPv4Network(self.pool), ports)
 
     @property
     def key(self) -> str:
@@ -146,7 +148,7 @@ class Table(Operation, frozen=True, forbid_unknown_fields=True, tag="table"):
     def describe(self) -> str:
         """The same as a command."""
         ports = "".join(f", guests may reach {port}/{protocol} of the host" for protocol, port in self.host_ports)
-        return f"nft add table inet squib    # out of {self.uplink}{ports}; docs/host.md has the rules"
+        return f"nft add table inet squib    # out of {' and '.join(self.settings.uplinks)}{ports}; docs/host.md has the rules"
 
     def detail(self) -> str:
         """The rules."""

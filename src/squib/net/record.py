@@ -7,7 +7,6 @@ namespace, so that a lab in one never undoes another's. Whoever changes somethin
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 
 from squib.errors import StorageError
 from squib.host import links
-from squib.host.files import storage_errors, write_atomic
+from squib.host.files import await_lock, storage_errors, write_atomic
 from squib.net.operations import Packets, Setting, Table, Tap, TapRules
 
 __all__ = ["AnyOperation", "Record"]
@@ -42,12 +41,13 @@ class Record:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else changes the host while it lasts. Raises PermissionDeniedError where this is not root."""
+        """Nobody else changes the host while it lasts. Raises PermissionDeniedError where this is not root, TakenError."""
         with storage_errors(self.path):
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            descriptor = os.open(self.path.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = self.path.parent / "lock"
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            await_lock(descriptor, lock)
             yield
         finally:
             os.close(descriptor)

@@ -75,8 +75,8 @@ def create_table(settings: HostSettings, *, closed: Sequence[IPv4Network] = ()) 
         *_from_taps(),
         *_publishing(),
         *_to_host(),
-        *_forward(settings.uplink, closed),
-        *_postrouting(settings.uplink),
+        *_forward(settings.uplinks, closed),
+        *_postrouting(settings.uplinks),
     )
 
 
@@ -225,7 +225,7 @@ def _to_host() -> tuple[Command, ...]:
     )
 
 
-def _forward(uplink: str, closed: Sequence[IPv4Network]) -> tuple[Command, ...]:
+def _forward(uplinks: tuple[str, ...], closed: Sequence[IPv4Network]) -> tuple[Command, ...]:
     """Through the host. Packets that no tap has to do with pass as before: the policy is accept."""
     return (
         _chain("leaving"),
@@ -234,7 +234,7 @@ def _forward(uplink: str, closed: Sequence[IPv4Network]) -> tuple[Command, ...]:
         _rule("leaving", _match(_ip("daddr"), _prefix(_WIRE_SERVER)), _match(_payload("th", "dport"), 53, "!="), _COUNT, _DROP),
         _rule("leaving", _ANSWERS, _ACCEPT),
         *(_rule("leaving", _match(_ip("daddr"), _prefix(network)), _COUNT, _DROP) for network in closed),
-        _rule("leaving", _match(_IIF, "@outbound"), _match(_OIF, uplink), _ACCEPT),
+        _rule("leaving", _match(_IIF, "@outbound"), _match(_OIF, _any(uplinks)), _ACCEPT),
         _rule("leaving", _COUNT, _DROP),
         _chain("arriving"),
         _rule("arriving", _ANSWERS, _ACCEPT),
@@ -246,11 +246,11 @@ def _forward(uplink: str, closed: Sequence[IPv4Network]) -> tuple[Command, ...]:
     )
 
 
-def _postrouting(uplink: str) -> tuple[Command, ...]:
+def _postrouting(uplinks: tuple[str, ...]) -> tuple[Command, ...]:
     """Guests leave by the uplink's address; what the host's loopback sends to a published port comes from the tap's own."""
     return (
         _chain("postrouting", kind="nat", hook="postrouting", priority=100),
-        _rule("postrouting", _match(_ip("saddr"), "@sources"), _match(_OIF, uplink), {"masquerade": None}),
+        _rule("postrouting", _match(_ip("saddr"), "@sources"), _match(_OIF, _any(uplinks)), {"masquerade": None}),
         _rule("postrouting", _match(_ip("saddr"), _prefix(_LOOPBACK)), _match(_OIF, "@taps"), {"masquerade": None}),
     )
 
@@ -283,6 +283,10 @@ def _prefix(network: IPv4Network) -> Command:
 
 def _address(address: object) -> object:
     return _prefix(IPv4Network("0.0.0.0/0")) if address == IPv4Address(0) else str(address)
+
+
+def _any(names: tuple[str, ...]) -> object:
+    return names[0] if len(names) == 1 else {"set": list(names)}
 
 
 def _match(left: Command, right: object, operator: str = "==") -> Command:

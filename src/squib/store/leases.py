@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
 
 from squib.errors import TakenError
 from squib.host import ports
 from squib.model.machine import VmState
 from squib.model.run import Publish
 
-__all__ = ["free_name", "lease_port"]
+__all__ = ["check_free", "free_name", "lease_port"]
 
 _HTTP_PORT, _HTTP_HOST_PORT, _FIRST_UNPRIVILEGED = 80, 8080, 1024
 _ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound
+
+
+def check_free(connection: sqlite3.Connection, wanted: str | None, publish: Iterable[Publish]) -> None:
+    """Raises what `free_name` and `lease_port` would raise at this moment for a name, and for host ports other than 0."""
+    if wanted is not None:
+        free_name(connection, wanted, wanted)
+    for one in publish:
+        if one.host_port:
+            _check_port(connection, one.host_address, one.host_port, one.guest_port)
 
 
 def free_name(connection: sqlite3.Connection, wanted: str | None, base_name: str) -> str:
@@ -38,17 +49,23 @@ def lease_port(connection: sqlite3.Connection, machine_id: str, publish: Publish
     """
     address = str(publish.host_address)
     host_port = publish.host_port or _any_port(connection, publish)
-    if (holder := _holder(connection, address, host_port)) is not None:
-        raise TakenError(
-            f"{ports.endpoint(publish.host_address, host_port)} is in use by the machine {holder}",
-            hint=f"squib stop {holder}, or publish another port: --publish PORT:{publish.guest_port}",
-        )
-    ports.check(publish.host_address, host_port)
+    _check_port(connection, publish.host_address, host_port, publish.guest_port)
     for table in ("port_leases", "publications"):
         connection.execute(
             f"INSERT INTO {table} (machine_id, host_address, host_port, guest_port) VALUES (?, ?, ?, ?)",  # noqa: S608 - a literal
             (machine_id, address, host_port, publish.guest_port),
         )
+
+
+def _check_port(
+    connection: sqlite3.Connection, host_address: IPv4Address | IPv6Address, host_port: int, guest_port: int
+) -> None:
+    if (holder := _holder(connection, str(host_address), host_port)) is not None:
+        raise TakenError(
+            f"{ports.endpoint(host_address, host_port)} is in use by the machine {holder}",
+            hint=f"squib stop {holder}, or publish another port: --publish PORT:{guest_port}",
+        )
+    ports.check(host_address, host_port)
 
 
 def _any_port(connection: sqlite3.Connection, publish: Publish) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import secrets
 import sqlite3
 import time
@@ -17,11 +16,12 @@ from squib.host.files import state_home
 from squib.host.process import ProcessIdentity, myself
 from squib.model.host_network import Slot
 from squib.model.machine import EndedBy, VmState
+from squib.model.near import did_you_mean
 from squib.model.run import Publish
 from squib.store import database
 from squib.store import jail_leases as jails
 from squib.store import network_leases as networks
-from squib.store.leases import free_name, lease_port
+from squib.store.leases import check_free, free_name, lease_port
 from squib.store.records import COLUMNS, Machine, Reservation, endpoints_text, machine_of
 
 __all__ = ["Store"]
@@ -84,6 +84,11 @@ class Store:
             for publish in wish.publish:
                 lease_port(self._connection, machine_id, publish)
             return self._by("id", machine_id)
+
+    def check_free(self, name: str | None, publish: tuple[Publish, ...]) -> None:
+        """Raises what `reserve` would raise now for that name and those host ports; nothing is reserved."""
+        with self.transaction():
+            check_free(self._connection, name, publish)
 
     def revive(self, machine_id: str, wish: Reservation) -> Machine:
         """A machine that has ended, in state STARTING again, owned by this process, with the ports of `wish`; its name stays.
@@ -238,18 +243,16 @@ class Store:
     def _by(self, column: str, value: str) -> Machine:
         machine = self._find(column, value)
         if machine is None:
-            raise MissingError(f"there is no machine {value}", hint=self._which_there_are(value))
+            names = self._names()
+            meant = did_you_mean(value, names)
+            raise MissingError(
+                f"there is no machine {value}{meant}", hint="squib ps lists all" if meant else _which_there_are(names)
+            )
         return machine
 
-    def _which_there_are(self, wanted: str) -> str:
+    def _names(self) -> tuple[str, ...]:
         rows = self._connection.execute("SELECT name FROM machines ORDER BY rowid").fetchall()
-        names = [str(row["name"]) for row in rows]
-        if not names:
-            return "squib run starts one: there is none now"
-        if near := difflib.get_close_matches(wanted, names, n=1):
-            return f"did you mean {near[0]}? squib ps lists all"
-        some = ", ".join(names[:_NAMED])
-        return f"there {'is' if len(names) == 1 else 'are'} {some}{' …' if len(names) > _NAMED else ''}: squib ps"
+        return tuple(str(row["name"]) for row in rows)
 
     def _find(self, column: str, value: str) -> Machine | None:
         # `column` is a literal of this module.
@@ -286,6 +289,13 @@ class Store:
             )
             if done.rowcount != 1:
                 raise MissingError("the machine was ended or removed meanwhile by another command", hint="squib ps")
+
+
+def _which_there_are(names: tuple[str, ...]) -> str:
+    if not names:
+        return "squib run starts one: there is none now"
+    some = ", ".join(names[:_NAMED])
+    return f"there {'is' if len(names) == 1 else 'are'} {some}{' …' if len(names) > _NAMED else ''}: squib ps"
 
 
 def _now_ms() -> int:

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Marks, Ready, Restart
+from squib.formats.console_lines import Boot, Clock, ConsoleLine, Exit, Health, Marks, Ready, Restart
 
 __all__ = ["GuestReport", "after", "describe_cause", "describe_end", "describe_outcome", "quoted", "summary", "tell"]
 
@@ -57,7 +57,7 @@ def after(report: GuestReport, line: ConsoleLine) -> GuestReport:
             return GuestReport(health=health, restarts=report.restarts + 1, cause=line.cause)
         case Exit():
             return replace(report, ready=False)
-        case Marks():
+        case Clock() | Marks():
             return report
 
 
@@ -77,6 +77,9 @@ def tell(report: GuestReport, line: ConsoleLine) -> str | None:
         case Health(state="unhealthy"):
             times = "once" if line.failures == 1 else f"{line.failures} times in a row"
             return f"the health check failed {times}: {describe_outcome(line.check)}; the server is killed"
+        case Clock():
+            seconds = abs(line.ahead_ms) / 1000
+            return f"the guest's clock was {seconds:.0f} s {'ahead' if line.ahead_ms > 0 else 'behind'}; it has been set right"
         case _:
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shlex
 import sys
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from squib import __version__
 from squib.errors import UnavailableError
-from squib.model.sbom import Bill, Part
+from squib.model.container import ContainerImage
+from squib.model.sbom import Bill, MachineImage, Part
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
@@ -43,22 +45,23 @@ def encode(bill: Bill) -> bytes:
     from cyclonedx.model.bom import Bom
     from cyclonedx.output.json import JsonV1Dot6
 
+    image = bill.image
+    about = _container(image) if isinstance(image, ContainerImage) else _machine(image)
     bom = Bom(
-        components=[_component(part) for part in bill.parts], serial_number=uuid.uuid5(_NAMESPACE, bill.image.descriptor.digest)
+        components=[_component(part) for part in bill.parts], serial_number=uuid.uuid5(_NAMESPACE, str(about.bom_ref.value))
     )
-    bom.metadata.timestamp = datetime.fromtimestamp(bill.image.created, UTC)
-    bom.metadata.component = _image(bill)
+    bom.metadata.timestamp = datetime.fromtimestamp(image.created, UTC)
+    bom.metadata.component = about
     bom.metadata.tools.components.add(_tool())
-    bom.register_dependency(bom.metadata.component, bom.components)
+    bom.register_dependency(about, bom.components)
     return JsonV1Dot6(bom).output_as_string(indent=2).encode() + b"\n"
 
 
-def _image(bill: Bill) -> Component:
+def _container(image: ContainerImage) -> Component:
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    image = bill.image
     repository = image.reference.full.removesuffix(f":{image.reference.tag}")
     qualifiers = {"arch": image.config.architecture, "repository_url": repository, "tag": image.reference.tag}
     digest = image.descriptor.digest
@@ -70,6 +73,24 @@ def _image(bill: Bill) -> Component:
         purl=PackageURL("oci", None, repository.rpartition("/")[2], digest, qualifiers),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))],
     )
+
+
+def _machine(image: MachineImage) -> Component:
+    """The files together; each is a component of it, by its digest."""
+    from cyclonedx.model import HashAlgorithm, HashType
+    from cyclonedx.model.component import Component, ComponentType
+
+    files = [
+        Component(
+            name=name,
+            type=ComponentType.FILE,
+            bom_ref=f"image-file:{name}:{sha256}",  # a reference twice is replaced by a random one
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
+        )
+        for name, sha256 in image.files
+    ]
+    digest = hashlib.sha256("".join(f"{name}\0{sha256}\n" for name, sha256 in image.files).encode()).hexdigest()
+    return Component(name=image.name, type=ComponentType.APPLICATION, bom_ref=f"machine:{digest}", components=files)
 
 
 def _component(part: Part) -> Component:
@@ -85,6 +106,7 @@ def _component(part: Part) -> Component:
         type=ComponentType.APPLICATION if part.file in {"appliance", "python"} else ComponentType.LIBRARY,
         bom_ref=f"{part.file}:{part.sha256}",
         purl=url,
+        cpe=part.cpe or None,
         properties=[Property(name=_SOURCE_PROPERTY, value=part.file), Property(name=_DIGEST_PROPERTY, value=part.sha256)],
     )
 

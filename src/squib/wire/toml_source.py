@@ -6,7 +6,6 @@ other, so every spelling of a key is found. The text may be a stranger's: time a
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from squib.errors import ApplianceError
+from squib.model.near import did_you_mean
 from squib.wire.toml_statements import statements
 
 __all__ = ["MAX_KEY_PARTS", "KeyPath", "TomlSource", "descend"]
@@ -131,9 +131,8 @@ class TomlSource:
         key, inner = self._locate(at["path"] if at else "", what, struct)
         known = list(inner.__struct_fields__)
         if unknown := _UNKNOWN.search(what):
-            near = difflib.get_close_matches(unknown["field"], known, n=1)
-            meant = f'did you mean "{near[0]}"?' if near else "expected one of " + ", ".join(known)
-            return self.error((*key, unknown["field"]), f"unknown key; {meant}")
+            meant = did_you_mean(unknown["field"], known, '"{}"') or "; expected one of " + ", ".join(known)
+            return self.error((*key, unknown["field"]), f"unknown key{meant}")
         if required := _REQUIRED.search(what):
             return self.error(key, f'the key "{required["field"]}" is missing', hint=f"the keys here: {', '.join(known)}")
         if choice := _CHOICE.search(what):

@@ -77,7 +77,7 @@ def run(launch: Launch, voice: Voice) -> None:
             made[str(folder / _LOG)] = stack.enter_context(_fifo(folder / _LOG))
             log = stack.enter_context(_log_copy(launch.log_file, folder, voice))
         preflight.check(launch.machine, jail=launch.jail)
-        machine = launch.machine if log is None else _logging_to(launch.machine, folder)
+        machine = requests.addressable(launch.machine if log is None else _logging_to(launch.machine, folder))
         cell = None
         if launch.jail is not None:
             cell = stack.enter_context(

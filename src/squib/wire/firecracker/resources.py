@@ -35,8 +35,8 @@ __all__ = [
     "Vsock",
 ]
 
-Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_]+\Z", description="letters, digits and _")]
-"""Stands in the path of a request, so Firecracker takes no other characters."""
+Id = str
+"""In a configuration file any text; in the path of a request letters, digits and _ alone (`requests.addressable`)."""
 Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z", description="as in AA:FC:00:00:00:01")]
 LinkLocal = Annotated[
     str, msgspec.Meta(pattern=r"\A169\.254\.[0-9]{1,3}\.[0-9]{1,3}\Z", description="link-local, as in 169.254.169.254")

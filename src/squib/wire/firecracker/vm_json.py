@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from squib.errors import ApplianceError
+from squib.model.near import did_you_mean
 from squib.wire.firecracker.resources import CpuConfig, FullVmConfiguration
 
 __all__ = ["decode", "decode_cpu_config", "decode_metadata", "encode"]
@@ -93,9 +93,8 @@ def _explained(message: str, path: Path, struct: type[msgspec.Struct]) -> Applia
     where = f"{path}: {field}: " if field else f"{path}: "
     known = list(inner.__struct_encode_fields__)
     if unknown := _UNKNOWN.search(what):
-        near = difflib.get_close_matches(unknown["field"], known, n=1)
-        meant = f'did you mean "{near[0]}"?' if near else "expected one of " + ", ".join(known)
-        return ApplianceError(f'{where}unknown field "{unknown["field"]}"; {meant}')
+        meant = did_you_mean(unknown["field"], known, '"{}"') or "; expected one of " + ", ".join(known)
+        return ApplianceError(f'{where}unknown field "{unknown["field"]}"{meant}')
     if required := _REQUIRED.search(what):
         return ApplianceError(f'{where}the field "{required["field"]}" is missing', hint=f"the fields: {', '.join(known)}")
     if choice := _CHOICE.search(what):
