@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_what_was_written_opens_again(plan: BuildPlan, tmp_path: Path) -> None:
     assert open_artifact(tmp_path / "a/b") == written
     for file in written.manifest.files:
         assert hashlib.sha256((written.folder / file.name).read_bytes()).hexdigest() == file.sha256
+
+
+def test_what_is_not_for_other_users_is_not_in_the_disk(plan: BuildPlan, tmp_path: Path) -> None:
+    """Whatever the umask."""
+    for closed, expected in ((True, 0o600), (False, 0o644)):
+        write_artifact(replace(plan, closed=closed), tmp_path / "out", silent)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+        assert modes.pop("rootfs.ext4") == expected
+        assert set(modes.values()) == {0o644}
 
 
 def test_a_failure_leaves_no_folder_behind(plan: BuildPlan, tmp_path: Path) -> None:

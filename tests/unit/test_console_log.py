@@ -142,12 +142,23 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
             ApplianceError,
             r'could not be loaded: "run: curl \"x\" | sh\u202e"',
         ),
+        (
+            (
+                b"2026-12-01 05:56:25 +00:00: ERR [app] cannot import app: RuntimeError: no\n"
+                b"squib.exit abi=3 status=65 reason=appliance cause=exit:65\n"
+            ),
+            ApplianceError,
+            'could not be loaded: "cannot import app: RuntimeError: no"',
+        ),
     ],
 )
 def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
     error = explain_end(log_of(said), vmm="QEMU", vmm_end="signal 9")
     assert type(error) is kind
     assert message in str(error)
+    if kind in {UsageError, ApplianceError} and '"' in message:
+        assert "no such option" not in error.detail + error.hint, "it is told once"
+        assert "cannot import" not in error.detail + error.hint
 
 
 @pytest.mark.parametrize(

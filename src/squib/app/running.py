@@ -141,13 +141,7 @@ class Running:
         What can be refused is refused before it is stopped. Raises MissingError (the machine, or the image that it was
         started from), ApplianceError (that was changed), TakenError (a port, or it runs in the foreground).
         """
-        machine = self.store.get(name)
-        if machine.owner is not None:
-            raise TakenError(
-                f"the machine {name} belongs to the squib process {machine.owner.pid}",
-                hint="it runs in the foreground, or is just being started; only detached machines are restarted",
-            )
-        prepared = self._prepare(*self._as_before(machine))
+        machine, prepared = self._restartable(name)
         self.ending.stop_seen(machine, timeout)
         machine = self.store.revive(machine.id, _reservation(prepared))
         try:
@@ -158,6 +152,19 @@ class Running:
             self._give_up(machine, error)
             raise
         return self.store.find(machine.id) or machine
+
+    def check_restart(self, name: str) -> None:
+        """Raises what `restart` would refuse the machine with."""
+        self._restartable(name)
+
+    def _restartable(self, name: str) -> tuple[Machine, _Prepared]:
+        machine = self.store.get(name)
+        if machine.owner is not None:
+            raise TakenError(
+                f"the machine {name} belongs to the squib process {machine.owner.pid}",
+                hint="it runs in the foreground, or is just being started; only detached machines are restarted",
+            )
+        return machine, self._prepare(*self._as_before(machine))
 
     def _prepare(self, artifact: Artifact, spec: RunSpec) -> _Prepared:
         planned = self.plan(artifact, spec)

@@ -11,8 +11,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from squib.errors import ApplianceError, MissingError, SquibError, StorageError
-from squib.host.files import storage_errors
-from squib.host.untrusted import Bounds, Folder, read_open
+from squib.host.untrusted import Bounds, Folder, read_file, read_open
 
 __all__ = ["BOUNDS", "MAX_MODULE_BYTES", "AppFolder", "read"]
 
@@ -24,9 +23,8 @@ BOUNDS = Bounds(entries=50_000, total_bytes=1 << 30, depth=64)
 
 
 def read(path: Path) -> bytes:
-    """The content of `path`, a file of this machine. Raises MissingError, PermissionDeniedError or HostError."""
-    with storage_errors(path):
-        return path.read_bytes()
+    """The content of `path`, a file of this machine. Raises MissingError, ApplianceError and their like."""
+    return read_file(path, max_bytes=BOUNDS.total_bytes, follow=True)
 
 
 class AppFolder:
@@ -57,8 +55,10 @@ class AppFolder:
         with contextlib.suppress(MissingError, StorageError):  # it leads to nothing
             self.folder.status(PurePosixPath(path.relative_to(self.folder.path)), follow=True)
 
-    def module(self, path: Path) -> bytes:
-        """The content of a module's file. Raises ApplianceError and its like."""
+    def content(self, path: Path) -> bytes:
+        """The content of a module or library: in the folder as a file from outside, elsewhere as it is. Raises as `read`."""
+        if not self.holds(path):
+            return read(path)
         most = MAX_MODULE_BYTES if path.suffix == ".py" else BOUNDS.total_bytes
         return self.read(PurePosixPath(path.relative_to(self.folder.path)), max_bytes=most)[0]
 

@@ -75,7 +75,7 @@ class PythonCode:
         """What the extension `module` names: modules of the standard library, and `others` that are importable here."""
         if module.source is None:
             return ()
-        data = self._read(module.source)
+        data = self._app.content(module.source)
         library = sorted(self._finder.library())
         tops = sorted(self._finder.installed_tops()) if others else []
         if module.kind is Kind.STDLIB:  # all in C, so texts are enclosed; what is in C as well it calls without an import
@@ -93,7 +93,7 @@ class PythonCode:
         return found is None or found.form is Form.EXTENSION
 
     def _compile(self, module: Module, path: Path) -> Compiled | None:
-        source = self._read(path)
+        source = self._app.content(path)
         self._inputs.note(self._part(module), module.image_path, source, path)
         try:
             return compile_module(source, module.image_path, self._interpreter.magic, self._cache)
@@ -105,9 +105,6 @@ class PythonCode:
                 f"{path}:{line}: {getattr(error, 'msg', error)}",
                 hint=f"the image's Python is {self._interpreter.version}: python3 -m py_compile {path.name}",
             ) from error
-
-    def _read(self, path: Path) -> bytes:
-        return self._app.module(path) if self._app.holds(path) else read(path)
 
     def _part(self, module: Module) -> Part:
         match module.kind:
@@ -130,7 +127,7 @@ class PythonCode:
         if module.image_path in self.entries:
             return  # of a distribution that is in
         if module.form is Form.EXTENSION and module.source is not None:
-            data = self._read(module.source)
+            data = self._app.content(module.source)
             self._inputs.note(self._part(module), module.image_path, data, module.source)
             self.native.append(Native(module.source, module.image_path, data, loaded=True))
             self._add(File(module.image_path, cut(module.source, data), 0o755, reached.why))
@@ -143,7 +140,7 @@ class PythonCode:
         part = _part(whole.distribution)
         why = f"part of {whole.distribution.name}, {whole.why}"
         for where, source in whole.files:
-            path, data = f"{PACKAGES}/{where}", self._read(source)
+            path, data = f"{PACKAGES}/{where}", self._app.content(source)
             self._inputs.note(part, path, data, source)
             if elf.is_same_machine(data[:_ELF_HEAD], self._machine) and elf.is_loadable(data):
                 self.native.append(Native(source, path, data, loaded=source in loaded))

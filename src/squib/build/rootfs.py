@@ -147,7 +147,7 @@ class _Planner:
                 data = read(path)
                 roots.append(Native(path, name, data))
                 self._libraries[name] = Library(name, path, data, why)
-        found, loader = closure(roots, resolver, read)
+        found, loader = closure(roots, resolver, self.app.content)
         self._libraries = {**self._libraries, **found}
         self._add(File(_PYTHON, cut(self._interpreter.binary, binary), 0o755, "the interpreter"))
         self._inputs.note(

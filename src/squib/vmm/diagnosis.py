@@ -6,6 +6,8 @@ A panic before PID 1 spoke, and of nothing that another boot would only repeat (
 
 from __future__ import annotations
 
+import re
+
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
 from squib.model.image import rebuild_hint
@@ -20,6 +22,8 @@ class DiedEarlyError(GuestError):
 
 
 _REBUILD = rebuild_hint()
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: (?:APP|ERR|WRN|INF|DBG) \[[a-z0-9]+\] ")
+"""What the server's log puts before each line (squib.guest.logs)."""
 _MORE_MEMORY = "give it more with --memory, for example twice as much"
 
 _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -74,17 +78,20 @@ def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
 
 
 def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
-    said = f": {quoted(log.before_exit.strip())}" if log.before_exit.strip() else ""
+    words = _STAMP.sub("", log.before_exit.strip())
+    said = f": {quoted(words)}" if words else ""
+    # What is said in the message is not said once more below it.
+    rest = "\n".join(line for line in log.tail.split("\n") if line != log.before_exit)
     match end.status:
         case 64:
             return UsageError(
-                f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=log.tail
+                f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=rest
             )
         case 65:
             return ApplianceError(
                 f"the appliance could not be loaded{said}",
-                hint="try it as a process: squib serve APPLIANCE",
-                detail=log.tail,
+                hint="correct that, and run it again; squib serve tries it without a machine",
+                detail=rest,
             )
         case 70:
             cause = describe_cause(end.cause)
