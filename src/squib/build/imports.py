@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["SUBMODULES", "WORDS", "Import", "scan", "text_import", "words"]
 
@@ -60,7 +60,10 @@ def text_import(name: str) -> Import:
 def scan(tree: ast.Module) -> tuple[Import, ...]:
     """All imports below `tree`, in the order of the text; then the strings that may be names of modules."""
     scanner = _Scanner(tree)
-    scanner.visit(tree, at_import=True, guarded=False)
+    # No recursion: a sum of a thousand texts is as deep as it is long.
+    waiting = [_Place(tree, at_import=True, guarded=False)]
+    while waiting:
+        waiting += reversed(scanner.visit(waiting.pop()))
     if scanner.computed:
         named = dict.fromkeys(text for text in _strings(tree) if len(text) <= _MAX_NAME and _MODULE_NAME.match(text))
         scanner.found.extend(text_import(text) for text in named)
@@ -95,6 +98,19 @@ def _strings(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A node, and what is known of the code around it, as in Import."""
+
+    node: ast.AST
+    at_import: bool
+    guarded: bool
+
+    def inner(self, nodes: Iterable[ast.AST], *, at_import: bool = True, guarded: bool = False) -> list[_Place]:
+        """`nodes`, which are within this one."""
+        return [_Place(node, self.at_import and at_import, self.guarded or guarded) for node in nodes]
+
+
 class _Scanner:
     """`computed`: a module is imported whose name is not in the text."""
 
@@ -104,38 +120,28 @@ class _Scanner:
         self._idle = _idle_functions(tree)
         self._importers = _IMPORTERS | _renamed(tree)
 
-    def visit(self, node: ast.AST, *, at_import: bool, guarded: bool) -> None:  # noqa: C901 - one table of node kinds
+    def visit(self, place: _Place) -> list[_Place]:
+        """Notes the imports that the node itself is; what is to be visited below it, in the order of the text."""
         import ast
 
+        node = place.node
         match node:
             case ast.Import(names=names, lineno=line):
-                self.found.extend(Import(alias.name, (), 0, line, at_import, guarded) for alias in names)
+                self.found.extend(Import(alias.name, (), 0, line, place.at_import, place.guarded) for alias in names)
             case ast.ImportFrom(module=module, names=names, level=level, lineno=line):
-                self.found.append(Import(module or "", tuple(alias.name for alias in names), level, line, at_import, guarded))
+                taken = tuple(alias.name for alias in names)
+                self.found.append(Import(module or "", taken, level, line, place.at_import, place.guarded))
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                if id(node) not in self._idle:
-                    self._below(node, at_import=False, guarded=guarded)
+                return [] if id(node) in self._idle else place.inner(ast.iter_child_nodes(node), at_import=False)
             case ast.If(test=test, orelse=orelse) if _never_true(test):
-                for child in orelse:
-                    self.visit(child, at_import=at_import, guarded=guarded)
+                return place.inner(orelse)
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
-                forgives = guarded or any(_forgives(handler.type) for handler in handlers)
                 # An import in a handler is the second choice: it is only tried where the first failed.
-                for inner in (*body, *handlers):
-                    self.visit(inner, at_import=at_import, guarded=forgives)
-                for inner in (*orelse, *final):
-                    self.visit(inner, at_import=at_import, guarded=guarded)
+                forgives = any(_forgives(handler.type) for handler in handlers)
+                return place.inner((*body, *handlers), guarded=forgives) + place.inner((*orelse, *final))
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]) if name in self._importers:
-                self._called(first, at_import=at_import, guarded=guarded)
-                self._below(node, at_import=at_import, guarded=guarded)
-            case _:
-                self._below(node, at_import=at_import, guarded=guarded)
-
-    def _below(self, node: ast.AST, *, at_import: bool, guarded: bool) -> None:
-        import ast
-
-        for child in ast.iter_child_nodes(node):
-            self.visit(child, at_import=at_import, guarded=guarded)
+                self._called(first, at_import=place.at_import, guarded=place.guarded)
+        return place.inner(ast.iter_child_nodes(node))
 
     def _called(self, name: ast.expr, *, at_import: bool, guarded: bool) -> None:
         """An import by a call, whose first argument is `name`."""
@@ -158,13 +164,14 @@ def _beginning(text: ast.expr) -> tuple[str, bool]:
     """What the text of an expression surely begins with, and whether that is all of it."""
     import ast
 
+    whole = True
+    while isinstance(text, ast.BinOp) and isinstance(text.op, ast.Add):
+        text, whole = text.left, False
     match text:
         case ast.Constant(value=str(value)):
-            return value, True
+            return value, whole
         case ast.JoinedStr(values=[ast.Constant(value=str(value)), *rest]):
-            return value, not rest
-        case ast.BinOp(left=left, op=ast.Add()):
-            return _beginning(left)[0], False
+            return value, whole and not rest
         case ast.BinOp(left=ast.Constant(value=str(value)), op=ast.Mod()):
             return value.partition("%")[0], False
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(value)), attr="format")):
