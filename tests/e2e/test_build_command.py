@@ -40,6 +40,17 @@ def test_the_artifact_is_what_its_manifest_says(squib: Squib, tmp_path: Path) ->
     assert b"init" in listing.split()
 
 
+def test_a_bill_of_materials_of_what_a_machine_boots(squib: Squib, tmp_path: Path) -> None:
+    squib.ok("build", "clock", "-o", "out", "--sbom", "bills/clock.json", "-q")
+    bill = json.loads((tmp_path / "bills/clock.json").read_bytes())
+    about = bill["metadata"]["component"]
+    assert about["name"] == json.loads((tmp_path / "out/manifest.json").read_bytes())["appliance"]["name"]
+    assert {file["name"] for file in about["components"]} == {"initrd.img", "rootfs.ext4", "vmlinux"}
+    done = squib.run("build", "clock", "--show", "tree", "--sbom", "other.json")
+    assert (done.returncode, "--show writes nothing" in done.stderr) == (64, True)
+    assert not (tmp_path / "other.json").exists()
+
+
 def test_the_same_bytes_again_elsewhere_and_for_another_locale(squib: Squib, tmp_path: Path) -> None:
     squib.ok("build", "clock", "-o", "first")
     first = digests(tmp_path / "first")
@@ -192,6 +203,7 @@ def test_inputs_that_are_folders_and_outputs_that_are_files(squib: Squib, tmp_pa
         (("--tap", "tap1"), "--tap is about a drop"),
         (("--drop", "d", "-o", "out"), "-o has no place there"),
         (("--drop", "d", "--show", "tree"), "--show has no place there"),
+        (("--drop", "d", "--sbom", "x.json"), "--sbom has no place there"),
         (("--drop", "d", "--tap", "a name that is too long"), "cannot be the name of a network device"),
         (("--drop", "d", "--tap", "tap1/AA:FC"), "is no tap device"),
         (("--drop", "d", "--ip", "10.0.0.2"), "the length of the network's prefix is missing"),

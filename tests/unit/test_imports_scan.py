@@ -83,6 +83,12 @@ def test_words_that_decide_what_goes_in(source: str, found: tuple[str, ...]) -> 
     assert words(ast.parse(source)) == found
 
 
+def test_code_that_is_nested_as_deep_as_python_takes_it() -> None:
+    source = "x = " + " + ".join(["'a'"] * 2000) + "\nimport a\nimport_module(" + "'b.' + " * 800 + "name)\n"
+    assert [item.module for item in scan(ast.parse(source))] == ["a", "b"]
+    assert words(ast.parse(source)) == ()
+
+
 def test_names_of_modules_in_compiled_code() -> None:
     # As C has texts, as Rust and Cython have them, and a word that is only in another.
     data = b"\x7fELF\0csv\0my_tea.cup\0(\x02errordatetimedecimal.x\0my_csv_reader\0my_pot.\0"

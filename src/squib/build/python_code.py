@@ -97,9 +97,13 @@ class PythonCode:
         self._inputs.note(self._part(module), module.image_path, source, path)
         try:
             return compile_module(source, module.image_path, self._interpreter.magic, self._cache)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if module.kind is not Kind.APP:
                 return None  # it would fail to import on the building machine as well
+            if isinstance(error, RecursionError | MemoryError):  # CPython's parser and compiler have stacks with an end
+                raise ApplianceError(
+                    f"{path}: it is nested too deeply for Python to compile", hint=f"python3 -m py_compile {path.name}"
+                ) from error
             line = getattr(error, "lineno", None) or 1
             raise ApplianceError(
                 f"{path}:{line}: {getattr(error, 'msg', error)}",

@@ -263,8 +263,7 @@ class _Walk:
         module = reached.module
         items = reached.compiled.imports if reached.compiled else ()
         if deep and module.form is Form.EXTENSION:
-            alone = module.kind is Kind.APP or (module.kind is Kind.INSTALLED and self._installed.owner(module).info is None)
-            items = self._code.named(module, others=alone)
+            items = self._code.named(module, others=module.kind is Kind.APP or self._installed_alone(module))
         if module.kind is Kind.STDLIB and not deep:
             items = tuple(item for item in items if item.at_import)
         self._follow_items(module, items, f"imported by {module.name}", deep=deep and module.kind is not Kind.GUEST)
