@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from program import Squib
+from squib.app.ending import Ending
 from squib.cli import main
+from squib.errors import StorageError
 from squib.model.machine import Accel
-from squib.store import SCHEMA_VERSION, Reservation, Store, database
+from squib.store import SCHEMA_VERSION, Machine, Reservation, Store, database
 from support import PROJECT, tool
 
 # Every verb that opens the store and needs no image.
@@ -221,6 +223,50 @@ def test_one_wrong_name_changes_nothing(alone: Squib, state: Path) -> None:
         for verb in ("rm", "restart", "stop", "wait", "inspect"):
             assert alone.run(verb, "here", "nobody").returncode == 66, verb
         assert store.get("here").exit_status == 0
+
+
+def test_one_that_runs_keeps_the_others_from_being_removed(alone: Squib, state: Path) -> None:
+    with Store(state) as store:
+        for name in ("first", "last"):
+            store.exited(store.reserve(_wish(name)).id, 0, "stopped")
+        store.reserve(_wish("runs"))
+        done = alone.run("rm", "first", "runs", "last", "--all-ended")
+        assert (done.returncode, done.stdout) == (75, ""), done.stderr
+        assert "the machine runs is starting" in done.stderr
+        assert len(store.list()) == 3
+
+
+def test_one_that_cannot_start_again_keeps_the_others_from_being_stopped(alone: Squib, state: Path) -> None:
+    with Store(state) as store:
+        for name in ("first", "last"):
+            store.exited(store.reserve(_wish(name)).id, 0, "stopped")
+        store.reserve(_wish("foreground"))
+        done = alone.run("restart", "foreground", "first", "last")
+        assert (done.returncode, done.stdout) == (75, ""), done.stderr
+        assert {one.restarts for one in store.list()} == {0}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_where_one_fails_those_before_it_are_told(
+    alone: Squib, state: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in alone.env.items():
+        monkeypatch.setenv(name, value)
+    with Store(state) as store:
+        for name in ("first", "last"):
+            store.exited(store.reserve(_wish(name)).id, 0, "stopped")
+    remove = Ending.remove
+
+    def fails(ending: Ending, name: str, *, force: bool = False) -> Machine:
+        if name == "last":
+            raise StorageError("the disk fell out")
+        return remove(ending, name, force=force)
+
+    monkeypatch.setattr(Ending, "remove", fails)
+    assert main._run(["rm", "first", "last", *options], "squib") == 74
+    said = capsys.readouterr()
+    assert "the disk fell out" in said.err
+    assert [one["name"] for one in json.loads(said.out)] == ["first"] if options else said.out == "first\n"
 
 
 def test_rm_and_wait_of_what_has_ended(alone: Squib, state: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Boot, Exit, Ready
 from squib.vmm.console_log import ConsoleLog
-from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic, suspect_memory
+from squib.vmm.diagnosis import DiedEarlyError, explain_deadline, explain_end, explain_panic, suspect_memory
 
 BOOT = b"squib.boot abi=3 uptime_ms=12\r\n"
 PANIC = b"[    1.2] Kernel panic - not syncing: "
@@ -83,6 +83,24 @@ def test_panics(said: bytes, message: str, hint: str) -> None:
         assert "Kernel panic" in error.detail
 
 
+@pytest.mark.parametrize(
+    ("said", "early"),
+    [
+        (PANIC + b"IO-APIC + timer doesn't work!\n", True),
+        (BOOT + PANIC + b"IO-APIC + timer doesn't work!\n", False),
+        (PANIC + b"Attempted to kill init! exitcode=0x0000000b\n", False),
+        (PANIC + b"VFS: Unable to mount root fs on unknown-block(0,0)\n", False),
+        (PANIC + b"System is deadlocked on memory\n", False),
+        (b"[ 0.5] Initramfs unpacking failed: x\n" + PANIC + b"x\n", False),
+        (b"hello\n", False),
+        (b"", False),
+    ],
+)
+def test_which_deaths_may_not_be_repeated(said: bytes, early: bool) -> None:
+    error = explain_end(log_of(said), vmm="QEMU", vmm_end="exit status 0")
+    assert isinstance(error, DiedEarlyError) is early
+
+
 def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
     log = log_of(b"[ 0.5] Initramfs unpacking failed: write error\n", PANIC + b"VFS: Unable to mount root fs\n")
     error = explain_panic(log)
@@ -124,12 +142,23 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
             ApplianceError,
             r'could not be loaded: "run: curl \"x\" | sh\u202e"',
         ),
+        (
+            (
+                b"2026-12-01 05:56:25 +00:00: ERR [app] cannot import app: RuntimeError: no\n"
+                b"squib.exit abi=3 status=65 reason=appliance cause=exit:65\n"
+            ),
+            ApplianceError,
+            'could not be loaded: "cannot import app: RuntimeError: no"',
+        ),
     ],
 )
 def test_ends(said: bytes, kind: type[SquibError], message: str) -> None:
     error = explain_end(log_of(said), vmm="QEMU", vmm_end="signal 9")
     assert type(error) is kind
     assert message in str(error)
+    if kind in {UsageError, ApplianceError} and '"' in message:
+        assert "no such option" not in error.detail + error.hint, "it is told once"
+        assert "cannot import" not in error.detail + error.hint
 
 
 @pytest.mark.parametrize(

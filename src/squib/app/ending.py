@@ -81,13 +81,16 @@ class Ending:
             return machine
         # The folder goes first, so that there is room to write on a full disk; one change, so that nobody starts it meanwhile.
         with self.store.transaction():
-            machine = self.store.get(name)
-            if not machine.over:
-                raise TakenError(
-                    f"the machine {name} is {machine.state}", hint=f"squib stop {name}, or squib rm --force {name}"
-                )
+            machine = self.check_remove(name)
             clear_run_dir(machine.run_dir)
             self.store.remove(machine.id)
+        return machine
+
+    def check_remove(self, name: str) -> Machine:
+        """The machine, which has ended. Raises what `remove` would refuse it with."""
+        machine = self.store.get(name)
+        if not machine.over:
+            raise TakenError(f"the machine {name} is {machine.state}", hint=f"squib stop {name}, or squib rm --force {name}")
         return machine
 
     def _ended(self, machine: Machine, end_it: Callable[[Vm], VmEnd | None]) -> Machine:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from squib.app.running import Running
+from squib.cli.json_output import machine_json, print_json
 from squib.cli.param_types import Seconds
+from squib.store import Machine
 
-__all__ = ["STOP_S", "known", "machines_json_option", "names_argument", "stop_timeout_option"]
+__all__ = ["STOP_S", "in_turn", "known", "machines_json_option", "names_argument", "stop_timeout_option"]
 
-STOP_S = 15.0
+STOP_S: float = 15
 """Seconds that a guest has to stop: PID 1 gives its server 12."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -41,3 +44,24 @@ def known(running: Running, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         running.store.get(name)
     return tuple(dict.fromkeys(names))
+
+
+def in_turn(
+    names: Sequence[str], act: Callable[[str], Machine | None], *, as_json: bool, line: Callable[[Machine], str]
+) -> tuple[Machine, ...]:
+    """`act` on each, and `line` of what it gives printed, or all as JSON.
+
+    What can be refused is to be refused before. Where one fails all the same, those before it are told.
+    """
+    done: list[Machine] = []
+    try:
+        for name in names:
+            if (machine := act(name)) is not None:
+                done.append(machine)  # noqa: PERF401 - what was done is kept where the next one fails
+    finally:
+        if as_json and (done or sys.exc_info()[0] is None):
+            print_json([machine_json(machine) for machine in done])
+        elif not as_json:
+            for machine in done:
+                print(line(machine))
+    return tuple(done)

@@ -8,8 +8,7 @@ from squib.app.running import Running
 from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
 from squib.cli.endpoints import urls
-from squib.cli.json_output import machine_json, print_json
-from squib.cli.named_machines import known, machines_json_option, names_argument, stop_timeout_option
+from squib.cli.named_machines import in_turn, known, machines_json_option, names_argument, stop_timeout_option
 from squib.cli.narrator import Narrator, interrupts_told
 from squib.errors import SquibError
 from squib.store import Machine
@@ -30,12 +29,16 @@ def restart(names: tuple[str, ...], timeout: float, as_json: bool, quiet: bool) 
     """
     with house().running() as running:
         running.clean()
-        started = [_once_more(running, name, timeout, quiet=quiet) for name in known(running, names)]
-    if as_json:
-        print_json([machine_json(machine) for machine in started])
-        return
-    for machine in started:
-        print(" ".join([machine.name, *urls(machine)]))
+        chosen = known(running, names)
+        if len(chosen) > 1:  # one alone is looked at before it is stopped
+            for name in chosen:
+                running.check_restart(name)
+        in_turn(
+            chosen,
+            lambda name: _once_more(running, name, timeout, quiet=quiet),
+            as_json=as_json,
+            line=lambda machine: " ".join([machine.name, *urls(machine)]),
+        )
 
 
 def _once_more(running: Running, name: str, timeout: float, *, quiet: bool) -> Machine:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import click
 
 from squib.app.running import Running
 from squib.cli.commands import Command
 from squib.cli.completing import complete_machines
-from squib.cli.json_output import machine_json, print_json
-from squib.cli.named_machines import known
+from squib.cli.named_machines import in_turn, known
 from squib.errors import MissingError, TakenError, UsageError
 from squib.store import Machine
 from squib.wiring import house
@@ -29,20 +29,21 @@ def rm(names: tuple[str, ...], force: bool, all_ended: bool, as_json: bool) -> N
         raise UsageError("which machines?", hint="squib rm NAME..., or squib rm --all-ended; squib ps lists them")
     with house().running() as running:
         running.clean()
-        removed = [running.ending.remove(name, force=force) for name in known(running, names)]
-        if all_ended:
-            removed += _all_ended(running)
-    if as_json:
-        print_json([machine_json(machine) for machine in removed])
-        return
-    for machine in removed:
-        print(machine.name)
+        chosen = known(running, names)
+        if not force:
+            for name in chosen:
+                running.ending.check_remove(name)
+        rest = _ended(running, chosen) if all_ended else ()
 
-
-def _all_ended(running: Running) -> list[Machine]:
-    removed = []
-    for machine in running.store.list():
-        if machine.over:
+        def remove(name: str) -> Machine | None:
+            if name in chosen:
+                return running.ending.remove(name, force=force)
             with contextlib.suppress(MissingError, TakenError):  # removed or started again meanwhile
-                removed.append(running.ending.remove(machine.name))
-    return removed
+                return running.ending.remove(name)
+            return None
+
+        in_turn((*chosen, *rest), remove, as_json=as_json, line=lambda machine: machine.name)
+
+
+def _ended(running: Running, but: Sequence[str]) -> tuple[str, ...]:
+    return tuple(machine.name for machine in running.store.list() if machine.over and machine.name not in but)

@@ -6,8 +6,7 @@ import click
 
 from squib.cli.commands import Command
 from squib.cli.completing import complete_running
-from squib.cli.json_output import machine_json, print_json
-from squib.cli.named_machines import known, machines_json_option, names_argument, stop_timeout_option
+from squib.cli.named_machines import in_turn, known, machines_json_option, names_argument, stop_timeout_option
 from squib.wiring import house
 
 __all__ = ["stop"]
@@ -24,9 +23,9 @@ def stop(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """
     with house().running() as running:
         running.clean()
-        stopped = [running.ending.stop(name, timeout) for name in known(running, names)]
-    if as_json:
-        print_json([machine_json(machine) for machine in stopped])
-        return
-    for machine in stopped:
-        print(f"{machine.name}: {machine.exit_reason or machine.state}")
+        in_turn(
+            known(running, names),
+            lambda name: running.ending.stop(name, timeout),
+            as_json=as_json,
+            line=lambda machine: f"{machine.name}: {machine.exit_reason or machine.state}",
+        )

@@ -1,6 +1,12 @@
-"""Why a guest did not become ready, from what its console said: pure, one clear message and one remedy for each case."""
+"""Why a guest did not become ready, from what its console said: pure, one clear message and one remedy for each case.
+
+A panic before PID 1 spoke, and of nothing that another boot would only repeat (too little memory, a broken image), is a
+`DiedEarlyError`. A kernel that says nothing is none: it is not for this machine.
+"""
 
 from __future__ import annotations
+
+import re
 
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Exit
@@ -8,9 +14,16 @@ from squib.model.image import rebuild_hint
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import describe_cause, describe_outcome, quoted
 
-__all__ = ["explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
+__all__ = ["DiedEarlyError", "explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
+
+
+class DiedEarlyError(GuestError):
+    """The kernel panicked before its init said a word, of nothing that is known to last."""
+
 
 _REBUILD = rebuild_hint()
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: (?:APP|ERR|WRN|INF|DBG) \[[a-z0-9]+\] ")
+"""What the server's log puts before each line (squib.guest.logs)."""
 _MORE_MEMORY = "give it more with --memory, for example twice as much"
 
 _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -44,7 +57,8 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     for signs, meaning, hint in _PANICS:
         if any(sign in log.panic for sign in signs):
             return GuestError(f"{meaning}: {quoted(log.panic)}", hint=hint, detail=log.tail)
-    return GuestError(f"the guest's kernel panicked: {quoted(log.panic)}", hint="what it said is above", detail=log.tail)
+    kind = GuestError if log.boot else DiedEarlyError
+    return kind(f"the guest's kernel panicked: {quoted(log.panic)}", hint="what it said is above", detail=log.tail)
 
 
 def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
@@ -64,17 +78,20 @@ def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:
 
 
 def _explain_exit(end: Exit, log: ConsoleLog) -> SquibError:
-    said = f": {quoted(log.before_exit.strip())}" if log.before_exit.strip() else ""
+    words = _STAMP.sub("", log.before_exit.strip())
+    said = f": {quoted(words)}" if words else ""
+    # What is said in the message is not said once more below it.
+    rest = "\n".join(line for line in log.tail.split("\n") if line != log.before_exit)
     match end.status:
         case 64:
             return UsageError(
-                f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=log.tail
+                f"the server refused an option{said}", hint="squib serve APPLIANCE --help lists the options", detail=rest
             )
         case 65:
             return ApplianceError(
                 f"the appliance could not be loaded{said}",
-                hint="try it as a process: squib serve APPLIANCE",
-                detail=log.tail,
+                hint="correct that, and run it again; squib serve tries it without a machine",
+                detail=rest,
             )
         case 70:
             cause = describe_cause(end.cause)
