@@ -7,7 +7,9 @@
 #   mkdir -p drop && docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/drop:/drop" squib-firecracker
 #
 # APPLIANCE is one that squib has, or a folder of the build context.
-ARG BASE=debian:12-slim
+#
+# The base is pinned by its digest, for all processors. A newer one: docker buildx imagetools inspect debian:12-slim
+ARG BASE=debian:12.15-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
 
 FROM ${BASE} AS tools
 ENV PATH=/opt/squib/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin XDG_CACHE_HOME=/var/cache PYTHONDONTWRITEBYTECODE=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from squib.errors import GuestError
 from squib.model.machine import VmmChoice
 from squib.store import Machine
 
@@ -13,6 +14,9 @@ class SilentEvents:
         """Says nothing."""
 
     def output(self, data: bytes) -> None:
+        """Says nothing."""
+
+    def boots_again(self, error: GuestError) -> None:
         """Says nothing."""
 
     def waited(self) -> None:

@@ -26,7 +26,7 @@ from support import missing
 
 
 class Behaviour(StrEnum):
-    """What a guest does after its boot line; SILENT and DIES never print that."""
+    """What a guest does after its boot line; SILENT and DIES_EARLY never print that."""
 
     SERVES = "serves"  # until asked to stop
     FLOODS = "floods"  # serves, after FLOOD
@@ -37,6 +37,7 @@ class Behaviour(StrEnum):
     NEVER_READY = "never-ready"
     SILENT = "silent"
     PANICS = "panics"
+    DIES_EARLY = "dies-early"  # before the boot line: of the fake only
     VANISHES = "vanishes"  # ends without a word
 
 
@@ -160,6 +161,9 @@ if behaviour == "vanishes":
     sys.exit(0)
 if behaviour == "silent":
     signal.pause()
+if behaviour == "dies-early":
+    say(b"[    0.5] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug\\n")
+    sys.exit(0)
 say({BOOT!r})
 if behaviour == "floods":
     for _ in range(240):

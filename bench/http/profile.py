@@ -42,12 +42,19 @@ def _steps(lines: bytes) -> dict[str, Callable[[], object]]:
     def unknown() -> None:
         heads.HeadReader(limits).read(head)
 
+    unlike = [head[:-4] + b"?\r\n\r\n", head] if lines is not _ONE else [head, head]
+
+    def like_known() -> None:
+        unlike.reverse()
+        reader.read(unlike[0])
+
     known = asked.usual(head, reader)
     again = bytes(bytearray(head))
     return {
         "all of it, the same request again": lambda: known if again == head else None,
         "all of it, header lines known": lambda: asked.usual(head, reader),
         "  its head": lambda: reader.read(head),
+        "  its head, a value differs": like_known,
         "  its head, header lines unknown": unknown,
         "    request line": lambda: request_line(_LINE),
         "    lower case, control characters": lambda: head.translate(heads._FOLD),  # noqa: SLF001 - what is measured is what is there

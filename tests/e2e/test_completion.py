@@ -19,6 +19,7 @@ from program import Squib
 from squib.app.starter import write_starter
 from squib.cli.main import VERBS
 from squib.cli.main import squib as cli
+from squib.cli.shells import rejoined
 from squib.model.machine import Accel
 from squib.model.run import Publish
 from squib.store import Reservation, Store
@@ -193,7 +194,7 @@ def test_no_heavy_package_is_loaded_for_names(verb: str, alone: Squib) -> None:
 def offered_in_bash(squib: Squib, line: str) -> list[str]:
     script = (
         'eval "$(squib completion bash)"\ncompopt() { :; }\n'
-        f"COMP_WORDS=({line.replace('|', chr(34) * 2)}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
+        f"COMP_WORDS=({line.replace('|', chr(34) * 2).replace('=', ' = ')}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
         '_squib_completion squib; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     return _lines([tool("bash"), "--norc", "--noprofile", "-c", script], squib)
@@ -201,7 +202,7 @@ def offered_in_bash(squib: Squib, line: str) -> list[str]:
 
 def offered_in_zsh(squib: Squib, line: str) -> list[str]:
     script = (
-        "compdef() { [[ $2 == squib ]] || exit 9 }\n_path_files() { : }\n"
+        "compdef() { [[ $2 == squib ]] || exit 9 }\n_path_files() { : }\ncompset() { : }\n"
         '_describe() { print -l -- "${(@)${(@P)3}%%:*}" }\ncompadd() { print -l -- "${(@P)5}" }\n'
         'eval "$(squib completion zsh)"\n'
         f"words=({line.replace('|', chr(34) * 2)}); CURRENT=$#words\n_squib_completion"
@@ -235,15 +236,45 @@ OFFERED = {"bash": offered_in_bash, "zsh": offered_in_zsh, "fish": offered_in_fi
         ("squib run clo", {"clock"}),
         ("squib serve shop --gr", {"--greeting"}),
         ("squib run --accel |", {"auto", "kvm", "tcg"}),
+        ("squib run --accel=k", {"--accel=kvm"}),
+        ("squib run clock --vmm=", {"--vmm=auto", "--vmm=qemu", "--vmm=firecracker"}),
+        ("squib image --compress=gz", {"--compress=gzip"}),
     ],
 )  # fmt: skip
 def test_the_script_in_its_shell(shell: str, line: str, expected: set[str], alone: Squib) -> None:
-    assert set(OFFERED[shell](alone, line)) == expected
+    offered = set(OFFERED[shell](alone, line))
+    # bash puts the value alone in the place of what stands behind the =.
+    assert offered == ({one.rpartition("=")[2] for one in expected} if shell == "bash" else expected)
 
 
 @pytest.mark.tool
 def test_fish_completes_paths(alone: Squib) -> None:
     assert "shop/" in offered_in_fish(alone, "squib run sh")
+    assert "--kernel=shop/" in offered_in_fish(alone, "squib run --kernel=sh")
+
+
+def test_bash_without_the_equals_sign_among_its_word_breaks(alone: Squib) -> None:
+    """Then the whole word is what bash puts in."""
+    assert values(alone, "run", "--vmm=q") == ["--vmm=qemu"]
+    assert values(alone, "run", "--vmm", "=", "q") == ["qemu"]
+    assert values(alone, "run", "--vmm", "=") == ["auto", "qemu", "firecracker"]
+    assert "--json" in values(alone, "run", "--vmm", "=", "qemu", "--js")
+
+
+@pytest.mark.parametrize(
+    ("words", "joined"),
+    [
+        ([], []),
+        (["run", "--vmm", "=", "q"], ["run", "--vmm=q"]),
+        (["run", "--vmm", "="], ["run", "--vmm="]),
+        (["--a", "=", "b", "--c", "=", "d", "e"], ["--a=b", "--c=d", "e"]),
+        (["a", "=", "b"], ["a", "=", "b"]),
+        (["--a=b", "=", "c"], ["--a=b", "=", "c"]),
+        (["=", "="], ["=", "="]),
+    ],
+)
+def test_words_that_bash_broke(words: list[str], joined: list[str]) -> None:
+    assert rejoined(words) == joined
 
 
 INTERACTIVE = {
@@ -256,7 +287,15 @@ INTERACTIVE = {
 @pytest.mark.parametrize("shell", INTERACTIVE)
 @pytest.mark.parametrize(
     ("typed", "expected"),
-    [("sche", "schema"), ("stop orc", "stop orchard"), ("init sho", "init shop/"), ("run ./sho", "run ./shop/")],
+    [
+        ("sche", "schema"),
+        ("stop orc", "stop orchard"),
+        ("init sho", "init shop/"),
+        ("run ./sho", "run ./shop/"),
+        ("run --vmm=q", "run --vmm=qemu"),
+        ("run clock --accel=t", "run clock --accel=tcg"),
+        ("build --kernel=sho", "build --kernel=shop/"),
+    ],
 )
 def test_tab_on_a_terminal(shell: str, typed: str, expected: str, alone: Squib) -> None:
     options, setup = INTERACTIVE[shell]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ pytestmark = pytest.mark.tool
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> BuildPlan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildPlan:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = b"kernel" * 1000
     (tmp_path / "kernel").write_bytes(data)
     record = FileRecord("vmlinux", len(data), hashlib.sha256(data).hexdigest())
@@ -36,6 +39,15 @@ def test_what_was_written_opens_again(plan: BuildPlan, tmp_path: Path) -> None:
     assert open_artifact(tmp_path / "a/b") == written
     for file in written.manifest.files:
         assert hashlib.sha256((written.folder / file.name).read_bytes()).hexdigest() == file.sha256
+
+
+def test_what_is_not_for_other_users_is_not_in_the_disk(plan: BuildPlan, tmp_path: Path) -> None:
+    """Whatever the umask."""
+    for closed, expected in ((True, 0o600), (False, 0o644)):
+        write_artifact(replace(plan, closed=closed), tmp_path / "out", silent)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+        assert modes.pop("rootfs.ext4") == expected
+        assert set(modes.values()) == {0o644}
 
 
 def test_a_failure_leaves_no_folder_behind(plan: BuildPlan, tmp_path: Path) -> None:
@@ -114,3 +126,21 @@ def test_a_build_that_is_killed_leaves_the_old_artifact_or_the_new_one(plan: Bui
     assert {path.name for path in out.iterdir() if not path.name.startswith(".staging-")} == {
         *("initrd.img", "manifest.json", "rootfs.ext4", "vmlinux", "notes.txt"),
     }
+
+
+@pytest.mark.root
+def test_in_another_users_folder_nothing_is_made_by_way_of_names_that_he_could_swap(plan: BuildPlan, tmp_path: Path) -> None:
+    """He may see the files once they are whole; until then they are made where he cannot reach."""
+    out = tmp_path / "out"
+    out.mkdir()
+    os.chown(out, 65534, 65534)
+    made: list[str] = []
+
+    def note(step: str, share: float | None) -> None:
+        made.extend(path.name for path in out.iterdir())
+
+    written = write_artifact(plan, out, note)
+    assert made == []
+    assert {path.name for path in out.iterdir()} == {"initrd.img", "manifest.json", "rootfs.ext4", "vmlinux"}
+    for file in written.manifest.files:
+        assert hashlib.sha256((out / file.name).read_bytes()).hexdigest() == file.sha256

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squib.build import ext4
-from squib.errors import HostError, UnavailableError
+from squib.errors import ApplianceError, HostError, UnavailableError
 from squib.host import command
 from squib.model.tree import Device, Directory, File, RootfsTree, Symlink
 from support import tool
@@ -105,12 +105,13 @@ def test_more_than_one_block_group(tmp_path: Path, programs: ext4.Programs) -> N
     assert_clean(tmp_path / "image")
 
 
-@pytest.mark.parametrize("entry", [Device("/dev/null", 1, 3), File('/a"b', b""), File("/a\nb", b"")])
+@pytest.mark.parametrize("entry", [Device("/dev/null", 1, 3), File("/a\rb", b""), File("/a\nb", b""), File("/a\x1b", b"")])
 def test_what_it_cannot_hold_is_refused_with_nothing_left(
     tmp_path: Path, programs: ext4.Programs, entry: File | Device
 ) -> None:
-    with pytest.raises(HostError):
+    with pytest.raises((HostError, ApplianceError)) as caught:
         ext4.write(RootfsTree.of([entry]), tmp_path / "image", programs)
+    assert str(caught.value).isprintable()
     assert [path.name for path in tmp_path.iterdir() if path.name != "image"] == []
 
 
@@ -120,3 +121,14 @@ def test_missing_programs_name_their_package(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UnavailableError) as caught:
         ext4.find_programs()
     assert "e2fsprogs" in caught.value.hint
+
+
+def test_what_debugfs_complains_of_is_an_error(
+    tmp_path: Path, programs: ext4.Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with status 0, with the owner and the times of whoever builds left in the image."""
+    script = ext4.debugfs_script
+    monkeypatch.setattr(ext4, "debugfs_script", lambda tree: script(tree) + b"sif /not/there mode 0\n")
+    with pytest.raises(HostError, match="debugfs failed") as caught:
+        ext4.write(TREE, tmp_path / "image", programs)
+    assert "File not found" in caught.value.detail

@@ -100,11 +100,12 @@ def test_squib_reads_the_lines_that_the_guest_writes() -> None:
         console.restart_line(2, 200, "signal:9"),
         console.restart_line(3, 400, "health"),
         console.health_line("unhealthy", 3, "status:503"),
+        console.clock_line(-25_000),
         console.marks_line([("python", 2_000_999), ("user", 1_000_000)], 64),
         console.exit_line(70, "crashed", "signal:9"),
     ]
     read = console_lines.find("\n".join(line.rstrip("\n") for line in lines).encode() + b"\n")
-    boot, ready, restart, again, checked, told, end = read
+    boot, ready, restart, again, checked, clock, told, end = read
     assert isinstance(boot, console_lines.Boot)
     assert isinstance(ready, console_lines.Ready)
     assert ready.listen == ("tcp:0.0.0.0:80", "tcp:[::]:80", "unix:/run/a b,c")
@@ -112,6 +113,8 @@ def test_squib_reads_the_lines_that_the_guest_writes() -> None:
     assert again == console_lines.Restart(3, 400, "health")
     assert isinstance(checked, console_lines.Health)
     assert (checked.state, checked.failures, checked.check) == ("unhealthy", 3, "status:503")
+    assert isinstance(clock, console_lines.Clock)
+    assert clock.ahead_ms == -25_000
     assert told == console_lines.Marks({"user": 1000, "python": 2000}, 64)
     assert end == console_lines.Exit(70, "crashed", "signal:9")
 

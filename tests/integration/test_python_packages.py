@@ -262,6 +262,9 @@ def test_an_editable_install_is_found(
     distribution(packages, "shop-lib", "1", {name: text.format(src=source) for name, text in EDITABLE[kind].items()})
     url = f'{{"url": "file://{tmp_path}/project", "dir_info": {{"editable": true}}}}'
     (packages / "shop_lib-1.dist-info" / "direct_url.json").write_text(url)
+    distribution(packages, "needing", "1", {"needing.py": ""}, "Requires-Dist: shop-lib")
+    required = files(plan(own(tmp_path / "other", "import needing\nanswer = print\n"), cache))
+    assert {"/usr/lib/squib/shop_lib/data.txt", "/usr/lib/squib/shop_lib/inner.py"} <= set(required)
     app = """
 import importlib.metadata, importlib.resources, shop_lib, spaces.deep
 def answer(request):

@@ -243,7 +243,7 @@ def test_of_a_distribution_s_metadata_the_installer_s_notes_stay_out(tmp_path: P
         ("answer = 1\n", {"include": ("../x",)}, "image.include: ../x must be a path below"),
         ("answer = 1\n", {"include": ("/etc/passwd",)}, "image.include: /etc/passwd must be"),
         ("answer = 1\n", {"include": ("gone",)}, "image.include: gone is not in"),
-        ("answer = 1\n", {"include": ("link",)}, "image.include: link is a link that leaves"),
+        ("answer = 1\n", {"include": ("link",)}, "link is a symbolic link that leaves"),
     ],
 )
 def test_what_is_wrong_with_an_appliance(

@@ -112,7 +112,8 @@ LINES = [b"GET / HTTP/1.1", b"HEAD /a?b HTTP/1.1", b"GET / HTTP/1.0", b"GET / HT
          b"GET /\xe9 HTTP/1.1", b"GET /\0 HTTP/1.1", b"GET /\n HTTP/1.1", b"GET /\r HTTP/1.1", b"GET  / HTTP/1.1", b"PRI * HTTP/2.0"]  # fmt: skip
 FIELD_LINES = [b"Host: x", b"Host: x ", b"host:y", b"X-Host: x", b"Host: ?", b"Connection: keep-alive", b"connection: Keep-Alive",
                b"Connection: close", b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 3", b"Content-Type: a", b"Expect: 100-continue",
-               b"Transfer-Encoding: chunked", b"A: b", b" folded", b"A : b", b"A", b"A:\x01", b"A: b\rHost: z", b"A: b\nHost: z"]  # fmt: skip
+               b"Transfer-Encoding: chunked", b"A: b", b" folded", b"A : b", b"A", b"A:\x01", b"A: b\rHost: z", b"A: b\nHost: z",
+               b"A: c", b"A: \xe9\t", b"A:", b"a: b", b"Host: z", b"Connection: x", b"A: " + b"b" * 2000]  # fmt: skip
 
 
 @settings(max_examples=1000)

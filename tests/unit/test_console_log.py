@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from squib.errors import ApplianceError, GuestError, SquibError, UsageError
 from squib.formats.console_lines import Boot, Exit, Ready
 from squib.vmm.console_log import ConsoleLog
-from squib.vmm.diagnosis import explain_deadline, explain_end, explain_panic, suspect_memory
+from squib.vmm.diagnosis import DiedEarlyError, explain_deadline, explain_end, explain_panic, suspect_memory
 
 BOOT = b"squib.boot abi=3 uptime_ms=12\r\n"
 PANIC = b"[    1.2] Kernel panic - not syncing: "
@@ -81,6 +81,24 @@ def test_panics(said: bytes, message: str, hint: str) -> None:
         assert message in str(error)
         assert hint in error.hint
         assert "Kernel panic" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("said", "early"),
+    [
+        (PANIC + b"IO-APIC + timer doesn't work!\n", True),
+        (BOOT + PANIC + b"IO-APIC + timer doesn't work!\n", False),
+        (PANIC + b"Attempted to kill init! exitcode=0x0000000b\n", False),
+        (PANIC + b"VFS: Unable to mount root fs on unknown-block(0,0)\n", False),
+        (PANIC + b"System is deadlocked on memory\n", False),
+        (b"[ 0.5] Initramfs unpacking failed: x\n" + PANIC + b"x\n", False),
+        (b"hello\n", False),
+        (b"", False),
+    ],
+)
+def test_which_deaths_may_not_be_repeated(said: bytes, early: bool) -> None:
+    error = explain_end(log_of(said), vmm="QEMU", vmm_end="exit status 0")
+    assert isinstance(error, DiedEarlyError) is early
 
 
 def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:

@@ -17,9 +17,7 @@ from squib.vmm.firecracker.configuration import _added, argv, boot_args, request
 from support import golden
 
 PROGRAM = Path("/usr/bin/firecracker")
-SEED_IP = GuestIp(
-    IPv4Interface("172.17.100.2/24"), IPv4Address("172.17.100.1"), "webserver", dns=(IPv4Address("172.17.100.1"),)
-)
+SEED_IP = GuestIp(IPv4Interface("172.17.100.2/24"), IPv4Address("172.17.100.1"), "clock", dns=(IPv4Address("172.17.100.1"),))
 CLOCK = MachineConfig(
     name="clock.1",
     kernel=Path("/images/clock/vmlinux"),

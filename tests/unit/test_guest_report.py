@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.formats.console_lines import Boot, ConsoleLine, Exit, Health, Ready, Restart
-from squib.vmm.guest_report import GuestReport, after, describe_cause, describe_end, describe_outcome, summary, tell
+from squib.formats.console_lines import Boot, Clock, ConsoleLine, Exit, Health, Ready, Restart
+from squib.vmm.guest_report import GuestReport, after, describe_cause, describe_end, describe_outcome, quoted, summary, tell
 
 UP = (Boot(1), Health(2, "ok", 0, "ok"), Ready(3, ("tcp:0.0.0.0:80",)))
 FAILS = (Health(4, "failing", 1, "timeout"), Health(5, "unhealthy", 3, "timeout"), Restart(1, 100, "health"))
@@ -98,3 +98,20 @@ def test_outcomes() -> None:
     assert [describe_outcome(check) for check in ("status:404", "closed", "not-http", "odd")] == [
         "status 404", "the connection broke", "no answer of HTTP/1", "odd",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "words"),
+    [
+        (25_400, "the guest's clock was 25 s ahead; it has been set right"),
+        (-2_100, "the guest's clock was 2 s behind; it has been set right"),
+    ],
+)
+def test_a_clock_that_was_wrong_is_told(ahead_ms: int, words: str) -> None:
+    assert tell(GuestReport(), Clock(9, ahead_ms)) == words
+    assert after(GuestReport(ready=True), Clock(9, ahead_ms)) == GuestReport(ready=True)
+
+
+def test_a_guests_own_words_are_quoted() -> None:
+    assert quoted('run: curl "x" \\ | sh\x1b[2J\u202e\n') == r'"run: curl \"x\" \\ | sh\x1b[2J\u202e\n"'
+    assert quoted("x" * 300) == f'"{"x" * 200}..."'

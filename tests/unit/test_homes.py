@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -51,9 +52,13 @@ def test_what_is_made_in_them_is_their_users_alone(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("no_mask")
-def test_other_folders_are_made_as_the_umask_says(tmp_path: Path) -> None:
+def test_no_folder_that_squib_makes_is_for_others_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An artifact in one that is would be refused; and so would a home below one, by root."""
     write_atomic(tmp_path / "a/b/image.tar", b"x")
-    assert mode(tmp_path / "a/b") == 0o777
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "local/state"))
+    with Store():
+        pass
+    assert {mode(tmp_path / name) for name in ("a", "a/b", "local", "local/state")} == {0o755}
 
 
 @pytest.mark.parametrize(("variable", "home"), HOMES)
@@ -66,6 +71,18 @@ def test_one_that_others_may_look_into_is_closed(
     (tmp_path / "squib").chmod(before)
     assert home() == tmp_path / "squib"
     assert mode(tmp_path / "squib") == 0o700
+
+
+def test_one_on_a_read_only_file_system_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that was brought along in a container's image."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "squib").mkdir(mode=0o755)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert cache_home() == tmp_path / "squib"
 
 
 @pytest.mark.parametrize(("variable", "home"), HOMES)

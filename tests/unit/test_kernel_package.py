@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
+import pwd
 import sys
 import tarfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from squib.build.kernel_file import FileKernel
 from squib.build.kernel_package import PackageKernel
 from squib.errors import ApplianceError, MissingError, SquibError, StorageError, UnavailableError
 from squib.model.progress import silent
+from support import missing
 
 VIRTIO = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
 IMAGE, MODULES = f"linux-image-{RELEASE}", f"linux-modules-{RELEASE}"
@@ -162,6 +165,36 @@ def test_a_download_that_fails_leaves_nothing(apt: FakeApt, script: str, error: 
     with pytest.raises(error) as caught:
         PackageKernel().obtain(silent)
     assert message in caught.value.hint
+    assert apt.cached() == []
+
+
+def test_root_lets_apt_s_own_user_download(apt: FakeApt) -> None:
+    """The folder is that user's, in folders that let it pass; elsewhere apt would go on as root."""
+    debian(apt)
+    real = (apt.bin / "apt-get").read_text()
+    look = "import os; here = os.getcwd(); (root / 'seen').write_text(f'{here} {os.stat(here).st_uid} {sys.argv[1:-1]}')\n"
+    (apt.bin / "apt-get").write_text(real + look)
+    PackageKernel().obtain(silent)
+    here, owner, options = (apt.root / "seen").read_text().split(maxsplit=2)
+    assert not Path(here).exists()
+    try:
+        user = pwd.getpwnam("_apt").pw_uid
+    except KeyError:
+        missing("there is no user _apt")
+        raise
+    if os.geteuid() == 0:
+        assert (int(owner), options) == (user, "['-q', 'download']")
+        assert all(path.stat().st_mode & 0o001 for path in Path(here).parents)
+    else:
+        assert int(owner) == os.geteuid()
+
+
+def test_a_link_in_the_place_of_a_package(apt: FakeApt, tmp_path: Path) -> None:
+    debian(apt)
+    (tmp_path / "secret").write_text("hidden")
+    apt.program("apt-get", "pathlib.Path('x_1_amd64.deb').symlink_to(root / 'secret')")
+    with pytest.raises(ApplianceError, match="is a symbolic link, not a regular file"):
+        PackageKernel().obtain(silent)
     assert apt.cached() == []
 
 

@@ -1,13 +1,27 @@
-"""docs/limits.md says what the server does."""
+"""docs/limits.md has the numbers that the code has."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from squib.guest import connection, crowd
+from squib.cli.boot_report import MAX_ROUNDS
+from squib.cli.named_machines import STOP_S
+from squib.cli.param_types import LONGEST_S
+from squib.guest import connection, crowd, options
 from squib.guest.limits import Limits
+from squib.host.appliances import MAX_FILE_BYTES
+from squib.model import reference
+from squib.model.machine import MACHINE_NAME
+from squib.model.run import READY_S
+from squib.model.units import MAX_MEM_SIZE_MIB, MAX_VCPU_COUNT
+from squib.store import database
+from squib.vmm.run_dir import CONSOLE_MAX_BYTES
+from squib.wire import manifest
+from squib.wire.appliance_tables import NAME
+from squib.wire.toml_source import MAX_KEY_PARTS
 
 TABLES = Path(__file__).parents[2] / "docs" / "limits.md"
 LIMITS = Limits()
@@ -32,7 +46,7 @@ SAID = {
     "between two requests": f"{LIMITS.idle_s:.0f} s",
     "a client takes nothing": f"{LIMITS.write_s:.0f} s",
     "from the last answer": f"{LIMITS.linger_s:.0f} s",
-    "a stop": f"{LIMITS.stop_s:.0f} s",
+    "a stop (": f"{LIMITS.stop_s:.0f} s",
     "open connections": f"{LIMITS.connections:,}, or as many as there are descriptors for",
     "a request, or its answer,": f"{LIMITS.crowded_s:.0f} s",
     "answers made": f"{size(LIMITS.output_bytes)}, or one answer",
@@ -41,10 +55,35 @@ SAID = {
 }
 
 
+def longest(pattern: str | re.Pattern[str]) -> int:
+    """How many letters a name has at most."""
+    return max(count for count in range(1, 300) if re.fullmatch(pattern, "a" * count))
+
+
+SAID |= {
+    "an appliance's name": f"{longest(NAME)} characters",
+    "a microVM's name": f"{longest(MACHINE_NAME)} characters",
+    "a value of a key": f"{options._INT_DIGITS} digits",
+    "a port |": f"1 to {options._MAX_PORT:,}",
+    "`appliance.toml`": size(MAX_FILE_BYTES),
+    "parts of a dotted key": str(MAX_KEY_PARTS),
+    "a container image's name": f"{reference._MAX_NAME} characters",
+    "manifest.json": size(manifest.MAX_BYTES),
+    "virtual processors": str(MAX_VCPU_COUNT),
+    "memory |": f"{MAX_MEM_SIZE_MIB // 1024**2} TiB",
+    "from the launch": f"{READY_S:.0f} s",
+    "a stop, unless": f"{STOP_S:.0f} s",
+    "what an option of seconds": f"{LONGEST_S:,} s",
+    "the console log": size(CONSOLE_MAX_BYTES),
+    "boots of one": str(MAX_ROUNDS),
+    "waiting for another": f"{database.BUSY_S:.0f} s",
+}
+
+
 @pytest.mark.parametrize(("limit", "value"), SAID.items(), ids=SAID.keys())
 def test_the_table_has_the_value(limit: str, value: str) -> None:
     rows = [line for line in TABLES.read_text().splitlines() if line.startswith(f"| {limit}")]
-    assert [row.split(" | ")[1] for row in rows] == [value]
+    assert [row.strip(" |").split(" | ")[1] for row in rows] == [value]
 
 
 def test_the_pace_is_the_one_that_is_said() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def seen(folder: Path) -> list[str]:
         return [(folder / find(descriptor, name, last=LAST)).read_text() for name in NAMES]
     finally:
         os.close(descriptor)
+
+
+def finished(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    finish(descriptor, last=LAST)
+    os.close(descriptor)
 
 
 @pytest.fixture
@@ -94,10 +101,10 @@ def test_what_was_left_is_finished_by_the_next(tmp_path: Path, out: Path) -> Non
     staged(out / READY, "new")
     (out / READY / "disk").replace(out / "disk")
     assert seen(out) == ["new"] * 3
-    finish(out, last=LAST)
+    finished(out)
     assert [(out / name).read_text() for name in NAMES] == ["new"] * 3
     assert not (out / READY).exists()
-    finish(out, last=LAST)  # nothing is left to do
+    finished(out)  # nothing is left to do
 
 
 def test_where_a_folder_has_a_files_name_nothing_changes(tmp_path: Path, out: Path) -> None:
@@ -134,5 +141,37 @@ def test_a_link_in_place_of_the_ready_folder_is_not_followed(tmp_path: Path, out
     (out / READY).symlink_to(other)
     with pytest.raises(StorageError):
         publish_together(staged(tmp_path / "next", "new"), out, last=LAST)
-    finish(out, last=LAST)
+    finished(out)
     assert sorted(path.name for path in other.iterdir()) == sorted(NAMES)
+
+
+def test_from_another_file_system_they_are_copied_first(tmp_path: Path, out: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        if Path(memory).stat().st_dev == out.stat().st_dev:
+            pytest.skip("all of this is one file system")
+        content = staged(Path(memory) / "next", "new")
+        (content / "disk").chmod(0o600)
+        publish_together(content, out, last=LAST)
+        assert seen(out) == ["new"] * 3
+        assert (out / "disk").stat().st_mode & 0o777 == 0o600
+        (out / "kernel").unlink()
+        (out / READY).mkdir()
+        (out / READY / "strange").touch()
+        with pytest.raises(StorageError):
+            publish_together(content, out, last=LAST)
+    assert not list(out.glob(".staging-*"))
+
+
+def test_a_folder_that_is_swapped_for_a_link_leads_no_file_elsewhere(tmp_path: Path, out: Path) -> None:
+    """What was opened is what is changed."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "disk").write_text("precious")
+    staged(out / READY, "new")
+    descriptor = os.open(out, os.O_RDONLY)
+    out.rename(tmp_path / "moved")
+    out.symlink_to(victim)
+    finish(descriptor, last=LAST)
+    os.close(descriptor)
+    assert {path.name: path.read_text() for path in victim.iterdir()} == {"disk": "precious"}
+    assert seen(tmp_path / "moved") == ["new"] * 3

@@ -15,7 +15,7 @@ from squib.errors import MissingError, StorageError
 from squib.host import command, rotation
 from squib.host.follow import Follower
 from squib.host.process import adopt
-from squib.host.rotation import pieces, rotate, tail
+from squib.host.rotation import last_lines, pieces, rotate, tail
 
 BLOCK = 1 << 16
 
@@ -188,3 +188,15 @@ def test_a_cut_that_hangs_holds_no_reader_for_ever(tmp_path: Path, monkeypatch: 
     with log.open("rb") as other:
         fcntl.flock(other.fileno(), fcntl.LOCK_EX)
         assert rotation.tail(log, 100) == b"line\n"
+
+
+def test_what_a_cut_leaves_of_a_line_is_no_line(tmp_path: Path) -> None:
+    """Else a guest could write a line whose end reads as one of PID 1's, where the cut falls right before that."""
+    log = tmp_path / "console.log"
+    log.write_bytes(b"first\nnonsense squib.exit\nlast\n")
+    assert {size: last_lines(log, size) for size in (4, 5, 15, 16, 17, 24, 25, 30, 31, 100)} == {
+        4: b"",
+        **dict.fromkeys((5, 15, 16, 17, 24), b"last\n"),
+        **dict.fromkeys((25, 30), b"nonsense squib.exit\nlast\n"),
+        **dict.fromkeys((31, 100), log.read_bytes()),
+    }

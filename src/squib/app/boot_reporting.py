@@ -75,6 +75,11 @@ class _Recorder:
                 case _:
                     continue
 
+    def boots_again(self, error: GuestError) -> None:  # noqa: ARG002 - as RunEvents has it
+        """The boot that is told of is the second one."""
+        self.launched_s = time.monotonic()
+        self.arrivals.clear()
+
     def waited(self) -> None:
         """As RunEvents has it."""
 

@@ -59,7 +59,7 @@ class Dropping:
                 (made / VM).write_bytes(vm_json.encode(_machine(artifact, network)))
                 (made / RUN).write_text(_RUN_SH, encoding="ascii")
                 for path in made.iterdir():
-                    path.chmod(0o755 if path.name in {FIRECRACKER, RUN} else 0o644)
+                    path.chmod(_mode(path.name, closed=plan.closed))
                 records = tuple(_record(path) for path in sorted(made.iterdir()))
                 (folder / RUN).unlink(missing_ok=True)
                 for name in sorted((record.name for record in records), key=lambda name: name == RUN):
@@ -80,6 +80,12 @@ class Dropping:
         if needs:
             raise UnavailableError(f"{path} needs shared libraries, which another host may not have", hint=another)
         return data
+
+
+def _mode(name: str, *, closed: bool) -> int:
+    if name in {FIRECRACKER, RUN}:
+        return 0o755
+    return 0o600 if closed and name == ROOTFS else 0o644
 
 
 def _fill(made: Path, artifact: Artifact, firecracker: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from squib.errors import GuestError
 from squib.model.machine import VmmChoice
 from squib.store import Machine
 
@@ -19,6 +20,10 @@ class RunEvents(Protocol):
 
     def output(self, data: bytes) -> None:
         """Bytes of the console."""
+        ...
+
+    def boots_again(self, error: GuestError) -> None:
+        """The first boot died early, as `error` tells; it is tried once more."""
         ...
 
     def waited(self) -> None:

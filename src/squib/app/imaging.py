@@ -24,7 +24,7 @@ def write_image(
     image = plan_image(appliance, options, report)
     parts = b"" if bill is None else _bill(image, report)
     report(f"writing {output.name}", None)
-    write_atomic(output, archive(image))
+    write_atomic(output, archive(image), 0o600 if image.closed else 0o644)
     if bill is not None:
         write_atomic(bill, parts)
     return image

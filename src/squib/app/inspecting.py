@@ -16,7 +16,7 @@ from squib.errors import ApplianceError, SquibError
 from squib.formats.console_lines import find
 from squib.host.process import ProcessIdentity, alive, owner
 from squib.host.process_usage import ProcessUsage, age_s, usage
-from squib.host.rotation import tail
+from squib.host.rotation import last_lines
 from squib.host.untrusted import Folder
 from squib.model.image import FileRecord
 from squib.model.machine import VmState
@@ -147,7 +147,7 @@ def _jail(process: ProcessIdentity, run_dir: Path) -> Jailed | None:
 def _told(console: Path) -> GuestReport:
     """What the guest tells of its server, as far as the end of its console goes back."""
     try:
-        return summary(find(tail(console, _LOOKED_AT)))
+        return summary(find(last_lines(console, _LOOKED_AT)))
     except SquibError:  # its squib just cleaned up
         return GuestReport()
 

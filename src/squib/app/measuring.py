@@ -89,6 +89,9 @@ class _Watcher:
             raise _TooLittleError("it was out of memory, and ended a process")
         self._rest = seen[-len(_OUT_OF_MEMORY) :]
 
+    def boots_again(self, error: GuestError) -> None:
+        """As RunEvents has it."""
+
     def waited(self) -> None:
         """As RunEvents has it."""
 

@@ -23,7 +23,8 @@ from squib.model.cached import Blocks, CachedItem, CachedKind, Pruning, outdated
 __all__ = ["ARTIFACTS", "Cleaning", "tidy_artifacts"]
 
 ARTIFACTS = "artifacts"
-_BYTE_CODE, _FIRECRACKER, _KVM_TRIALS, _PUSH = "bytecode", "firecracker", "kvm-trials.json", "push"
+_BYTE_CODE, _FIRECRACKER, _KVM_TRIALS = "bytecode", "firecracker", "kvm-trials.json"
+_WORKPLACES = ("builds", "push")
 _BLOCK = 512
 """What st_blocks counts in (stat(2))."""
 _YOUNG_S = 60.0
@@ -109,7 +110,7 @@ class Cleaning:
                 yield item
 
     def _abandoned(self) -> Iterator[Path]:
-        for folder in (self.cache, *(self.cache / name for name in (ARTIFACTS, "kernels", _FIRECRACKER, _PUSH))):
+        for folder in (self.cache, *(self.cache / name for name in (ARTIFACTS, "kernels", _FIRECRACKER, *_WORKPLACES))):
             yield from abandoned(folder)
 
 

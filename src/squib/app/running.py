@@ -23,11 +23,11 @@ from squib.formats.console_lines import Ready
 from squib.host.files import storage_errors
 from squib.host.untrusted import read_file
 from squib.model.image import MANIFEST, ROOTFS, VMLINUX, Artifact
-from squib.model.machine import Accel, EndedBy, MachineConfig, VmmChoice
+from squib.model.machine import Accel, EndedBy, MachineConfig, VmmChoice, VmState
 from squib.model.run import Publish, RunSpec
 from squib.store import Machine, Reservation, Store
 from squib.vmm.base import OnOutput, Vm, VmEnd, Vmm
-from squib.vmm.diagnosis import suspect_memory
+from squib.vmm.diagnosis import DiedEarlyError, suspect_memory
 from squib.vmm.handover import held_by_us
 from squib.vmm.plan import ample_mem_size_mib, endpoints, machine_config, publications, with_lease
 from squib.vmm.process_vm import last_words
@@ -175,20 +175,41 @@ class Running:
     @contextlib.contextmanager
     def _booted(self, machine: Machine, prepared: _Prepared, events: RunEvents) -> Iterator[Session]:
         events.chosen(machine, prepared.choice)
-        begin = time.monotonic()
-        machine, config, vm = self._launched(machine, prepared)
-        with vm:
-            self.store.started(machine.id, vm.identity)
+        with contextlib.ExitStack() as stack:
             try:
-                ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+                session = self._first_or_second_boot(machine, prepared, events)
+                stack.enter_context(session.vm)
             except GuestError as error:
                 ample = ample_mem_size_mib(prepared.artifact)
-                raise suspect_memory(error, mem_size_mib=config.mem_size_mib, ample_mib=ample) from error
+                raise suspect_memory(error, mem_size_mib=prepared.config.mem_size_mib, ample_mib=ample) from error
             finally:
                 events.waited()
-            boot_s = time.monotonic() - begin
-            self.store.ready(machine.id, round(boot_s * 1000))
-            yield Session(machine, config, prepared.choice, vm, ready, boot_s, self.store)
+            self.store.ready(session.machine.id, round(session.boot_s * 1000))
+            yield session
+
+    def _first_or_second_boot(self, machine: Machine, prepared: _Prepared, events: RunEvents) -> Session:
+        """Under emulation a kernel can lose its time on a busy host, and die of it: that is tried once more, and told."""
+        try:
+            return self._boot(machine, prepared, events)
+        except DiedEarlyError as error:
+            found = self.store.find(machine.id)
+            if prepared.choice.accel is not Accel.TCG or found is None or found.state is not VmState.STARTING:
+                raise  # KVM keeps its guest's time; or somebody wants it stopped, or gone
+            events.boots_again(error)
+            self.belongings.networks.detach(machine)
+            clear_run_dir(machine.run_dir)  # ends what works in it
+            return self._boot(machine, prepared, events)
+
+    def _boot(self, machine: Machine, prepared: _Prepared, events: RunEvents) -> Session:
+        begin = time.monotonic()
+        machine, config, vm = self._launched(machine, prepared)
+        try:
+            self.store.started(machine.id, vm.identity)
+            ready = vm.wait_ready(prepared.spec.ready_timeout_s, events.output)
+        except BaseException:
+            vm.close()
+            raise
+        return Session(machine, config, prepared.choice, vm, ready, time.monotonic() - begin, self.store)
 
     def _launched(self, machine: Machine, prepared: _Prepared) -> tuple[Machine, MachineConfig, Vm]:
         """A freely chosen port that somebody takes before the VMM does is chosen anew."""

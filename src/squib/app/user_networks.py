@@ -35,8 +35,11 @@ def missing() -> str:
 
 
 def look_ahead() -> None:
-    """Raises UnavailableError or PermissionDeniedError where a program or a device that `attach` needs is not there."""
+    """Raises UnavailableError or PermissionDeniedError where what `attach` needs is not there, or a namespace cannot be."""
     _programs()
+    why = user_namespace.refusal()
+    if why:
+        raise UnavailableError(f"this user cannot make a user namespace with a network: {why}", hint=user_namespace.HINT)
 
 
 def attach(config: MachineConfig, forwards: tuple[PortForward, ...], *, outbound: bool) -> MachineConfig:

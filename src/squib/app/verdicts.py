@@ -55,8 +55,8 @@ __all__ = [
     "way_out",
 ]
 
-_NEEDS_NAMESPACES = "only Firecracker's machines of a plain user need them, for a network"
-_NEEDS_WAY_OUT = "only Firecracker's machines of a plain user need one, for a network"
+_NEEDS_NAMESPACES = "only a plain user's Firecracker, and squib run --outbound in QEMU, need them, for a network"
+_NEEDS_WAY_OUT = "only a plain user's Firecracker, and squib run --outbound in QEMU, need one, for a network"
 _FIRST_LINUX = (5, 4)
 _FIRST_PYTHON, _PAST_PYTHON = (3, 11), (3, 14)
 _MEMORY_MIB = {Level.MISSING: 192, Level.WARNING: 512}
@@ -231,7 +231,8 @@ def tun(found: DeviceFound, user: User) -> Row:
     if not found.problem:
         return Row("tun", Level.OK, f"{found.path} opens ({found.who})")
     who = f" ({found.who})" if found.who else ""
-    return Row("tun", Level.WARNING, f"{found.problem}{who}; only Firecracker's machines need it", _for(found.hint, user))
+    says = f"{found.problem}{who}; only Firecracker's machines, and squib run --outbound, need it"
+    return Row("tun", Level.WARNING, says, _for(found.hint, user))
 
 
 def way_out(found: tuple[ProgramFound, ...], user: User) -> Row:

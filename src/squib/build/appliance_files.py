@@ -1,68 +1,77 @@
-"""Files that go in as they are: the appliance's `include`, and all of an installed package that is reached.
+"""How a build reads files: those of this machine as they are, the appliance's own as files from outside.
 
-A package may read its own data and import its own modules by computed names, so it goes in whole, but for tests, sources in
-C, type stubs and byte code of the building machine. Symbolic links are followed for files and not for folders.
+Of the appliance's folder only what lies beneath it is read, whatever its links say, and in bounds (docs/limits.md).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import stat
 from pathlib import Path, PurePosixPath
 
-from squib.errors import ApplianceError
-from squib.host.files import storage_errors
-from squib.model.appliance import Appliance
+from squib.errors import ApplianceError, MissingError, SquibError, StorageError
+from squib.host.untrusted import Bounds, Folder, read_file, read_open
 
-__all__ = ["included", "package_files", "read"]
+__all__ = ["BOUNDS", "MAX_MODULE_BYTES", "AppFolder", "read"]
 
-_LEFT_OUT_FOLDERS = frozenset({"__pycache__", "test", "tests"})
-_LEFT_OUT_SUFFIXES = frozenset({".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyc", ".pyi", ".pyo", ".pyx"})
+MAX_MODULE_BYTES = 1 << 20
+"""Of a module's source: compiling takes up to some hundred times as much memory."""
+
+BOUNDS = Bounds(entries=50_000, total_bytes=1 << 30, depth=64)
+"""Of all that is taken from the folder together; a build holds the content in memory."""
 
 
 def read(path: Path) -> bytes:
-    """The content of `path`. Raises MissingError, PermissionDeniedError or HostError."""
-    with storage_errors(path):
-        return path.read_bytes()
+    """The content of `path`, a file of this machine. Raises MissingError, ApplianceError and their like."""
+    return read_file(path, max_bytes=BOUNDS.total_bytes, follow=True)
 
 
-def package_files(folder: Path) -> Iterator[PurePosixPath]:
-    """The files of an installed package, relative to `folder`, sorted."""
-    for path in _walk(folder):
-        if not _LEFT_OUT_FOLDERS.intersection(path.parts[:-1]) and path.suffix not in _LEFT_OUT_SUFFIXES:
-            yield path
+class AppFolder:
+    """Reads the files of an appliance. `closed`: one of those read so far is not for other users to read."""
 
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.closed = False
+        self._bytes = 0
 
-def included(appliance: Appliance) -> Iterator[tuple[PurePosixPath, Path]]:
-    """Files of `[image] include`: their place below /app, and where they lie. Raises ApplianceError."""
-    for entry in dict.fromkeys(appliance.image.include):
-        relative = PurePosixPath(entry)
-        path = appliance.folder / entry
-        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-            raise _wrong(appliance, entry, "must be a path below the appliance's folder")
-        if not path.exists():
-            raise _wrong(appliance, entry, f"is not in {appliance.folder}")
-        if not path.resolve().is_relative_to(appliance.folder.resolve()):
-            raise _wrong(appliance, entry, "is a link that leaves the appliance's folder")
-        if path.is_file():
-            yield relative, path
-        for below in _walk(path) if path.is_dir() else ():
-            target = path / below
-            if not target.resolve().is_relative_to(appliance.folder.resolve()):
-                raise _wrong(appliance, f"{entry}/{below}", "is a link that leaves the appliance's folder")
-            yield relative / below, target
+    def holds(self, path: Path) -> bool:
+        """Whether `path` lies in the folder, going by names."""
+        return path.is_relative_to(self.folder.path)
 
+    def names(self, path: Path) -> frozenset[str]:
+        """What is in the folder `path`; nothing where that is none, or leads out. Raises ApplianceError."""
+        name = PurePosixPath(path.relative_to(self.folder.path))
+        try:
+            status = self.folder.status(name, follow=True)
+        except SquibError:
+            return frozenset()
+        if not stat.S_ISDIR(status.st_mode):
+            return frozenset()
+        return frozenset(self.folder.names(name, max_entries=BOUNDS.entries, follow=True))
 
-def _walk(folder: Path) -> Iterator[PurePosixPath]:
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(names):
-            path = Path(where, name)
-            if path.is_file():
-                yield PurePosixPath(path.relative_to(folder).as_posix())
+    def check(self, path: Path) -> None:
+        """Raises ApplianceError where `path` is a link that leaves the folder."""
+        with contextlib.suppress(MissingError, StorageError):  # it leads to nothing
+            self.folder.status(PurePosixPath(path.relative_to(self.folder.path)), follow=True)
 
+    def content(self, path: Path) -> bytes:
+        """The content of a module or library: in the folder as a file from outside, elsewhere as it is. Raises as `read`."""
+        if not self.holds(path):
+            return read(path)
+        most = MAX_MODULE_BYTES if path.suffix == ".py" else BOUNDS.total_bytes
+        return self.read(PurePosixPath(path.relative_to(self.folder.path)), max_bytes=most)[0]
 
-def _wrong(appliance: Appliance, entry: str, what: str) -> ApplianceError:
-    return ApplianceError(
-        f"{appliance.name}: image.include: {entry} {what}", hint="name files and folders relative to the appliance file"
-    )
+    def read(self, name: PurePosixPath, *, max_bytes: int = BOUNDS.total_bytes) -> tuple[bytes, int]:
+        """Content and mode of the regular file `name`; links that stay inside are followed. Raises as `Folder.open`."""
+        with self.folder.open(name, max_bytes=max_bytes, follow=True) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = read_open(file, self.folder.path / name, max_bytes)
+        self._bytes += len(data)
+        if self._bytes > BOUNDS.total_bytes:
+            raise ApplianceError(
+                f"{self.folder.path} is too large: its files have more than {BOUNDS.total_bytes:,} bytes together",
+                hint="the limits: docs/limits.md",
+            )
+        self.closed = self.closed or not mode & stat.S_IROTH
+        return data, mode

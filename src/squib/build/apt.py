@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import os
 import re
+import shutil
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.build.kernel_cache import sha256_hex
 from squib.errors import ApplianceError, HostError, StorageError, UnavailableError
 from squib.host import command
 from squib.host.files import storage_errors
+from squib.host.untrusted import open_file
 
 __all__ = ["Package", "download", "open_package", "show"]
 
 _ASK_S = 60
 _DOWNLOAD_S = 1800
 _UNPACK_S = 300
+_CHUNK = 1 << 20
+_MAX_BYTES = 1 << 30
+"""Of a package; that of a kernel's source has a seventh of it."""
+
+_SANDBOX_USER = "_apt"
 
 _KERNEL_PATH = "squib can also use a kernel of yours: --kernel PATH"
 
@@ -65,26 +75,53 @@ def _needs(text: str) -> list[tuple[str, ...]]:
 
 def download(package: Package, folder: Path) -> Path:
     """The .deb of `package`, in `folder`, with the hash that apt promised. Raises UnavailableError or StorageError."""
-    before = set(folder.iterdir())
-    try:
-        command.run(
-            # As root apt wants to become another user, who may not enter the folder: it is ours alone.
-            ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", f"{package.name}={package.version}"],
-            cwd=folder,
-            env=_environment(),
-            timeout=_DOWNLOAD_S,
-            package="apt",
-        )
-    except HostError as error:
-        raise _explain(package, error) from error
-    found = [path for path in folder.iterdir() if path not in before and path.suffix == ".deb"]
-    if len(found) != 1:
-        raise UnavailableError(f"apt-get download {package.name} left no package", hint=_KERNEL_PATH)
-    with storage_errors(found[0]):
-        intact = sha256_hex(found[0].read_bytes()) == package.sha256
-    if not intact:
+    with _folder_for_apt(folder) as (there, options):
+        try:
+            command.run(
+                ["apt-get", "-q", *options, "download", f"{package.name}={package.version}"],
+                cwd=there,
+                env=_environment(),
+                timeout=_DOWNLOAD_S,
+                package="apt",
+            )
+        except HostError as error:
+            raise _explain(package, error) from error
+        found = [path for path in there.iterdir() if path.suffix == ".deb"]
+        if len(found) != 1:
+            raise UnavailableError(f"apt-get download {package.name} left no package", hint=_KERNEL_PATH)
+        return _taken(found[0], package, folder / f"{package.name}.deb")
+
+
+@contextlib.contextmanager
+def _folder_for_apt(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """An empty folder to download into, and options for apt.
+
+    As root apt downloads as the user _apt (apt.conf(5), APT::Sandbox::User), whom a folder of root's own does not let in.
+    """
+    public = Path("/var/tmp")  # noqa: S108 - a new folder in it, on a disk rather than in memory
+    sandboxed = os.geteuid() == 0 and public.is_dir()
+    with storage_errors(folder), tempfile.TemporaryDirectory(prefix="squib-", dir=public if sandboxed else folder) as name:
+        options: tuple[str, ...] = ()
+        if sandboxed:
+            try:
+                shutil.chown(name, _SANDBOX_USER)
+            except (LookupError, OSError):  # no such user; or a namespace that has only this one, whose root is none
+                options = ("-o", "APT::Sandbox::User=root")
+        yield Path(name), options
+
+
+def _taken(source: Path, package: Package, target: Path) -> Path:
+    """A copy at `target` of what apt's user left; what is compared with the hash is the copy."""
+    digest = hashlib.sha256()
+    with open_file(source, max_bytes=_MAX_BYTES) as reader, storage_errors(target), target.open("wb") as writer:
+        left = _MAX_BYTES
+        while chunk := reader.read(min(_CHUNK, left)):
+            left -= len(chunk)
+            digest.update(chunk)
+            writer.write(chunk)
+    if digest.hexdigest() != package.sha256:
         raise UnavailableError(f"the package {package.name} arrived damaged", hint="try again; or sudo apt-get update")
-    return found[0]
+    return target
 
 
 def _explain(package: Package, error: HostError) -> UnavailableError | StorageError:

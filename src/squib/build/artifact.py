@@ -19,11 +19,14 @@ from pathlib import Path
 from squib import __version__
 from squib.build import ext4, initrd, interpreter, rootfs
 from squib.build.cache import Cache
+from squib.build.include import tell_left_out
 from squib.build.kernels import Kernel
 from squib.build.opening import open_artifact, record
+from squib.errors import PermissionDeniedError
 from squib.formats import cpio
-from squib.host.files import cache_home, staging, storage_errors
+from squib.host.files import cache_home, make_folder, staging, storage_errors
 from squib.host.publication import publish_together
+from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import INITRD, MANIFEST, ROOTFS, VMLINUX, Artifact, FileRecord, InputRecord, Manifest
 from squib.model.progress import Progress
@@ -33,6 +36,7 @@ from squib.wire import guest_spec, manifest
 __all__ = ["BuildPlan", "open_artifact", "plan_artifact", "write_artifact"]
 
 _FILE_MODE = 0o644
+_CLOSED_MODE = 0o600
 _COPY_CHUNK = 1 << 30
 _NOT_THESE_TWO = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """copy_file_range(2) does not copy between these file-systems, or not on this kernel."""
@@ -40,13 +44,17 @@ _NOT_THESE_TWO = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNO
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What will be written: the trees (no initrd where the kernel needs none), the kernel, and everything that went in."""
+    """What will be written: the trees (no initrd where the kernel needs none), the kernel, and everything that went in.
+
+    `closed`: the root file-system holds a file that is not for other users to read, so neither is its image.
+    """
 
     appliance: Appliance
     kernel: Kernel
     rootfs: RootfsTree
     initrd: RootfsTree | None
     inputs: tuple[InputRecord, ...]
+    closed: bool = False
 
 
 def plan_artifact(appliance: Appliance, kernel: Kernel, report: Progress) -> BuildPlan:
@@ -56,9 +64,10 @@ def plan_artifact(appliance: Appliance, kernel: Kernel, report: Progress) -> Bui
     # The folder of the architecture below /lib where the distribution is Debian's or like it; empty elsewhere.
     multiarch = str(getattr(sys.implementation, "_multiarch", ""))
     root = rootfs.plan(appliance, interpreter.running(), cache, multiarch)
+    tell_left_out(root.left_out, report)
     inputs = sorted({*root.inputs, *kernel.inputs}, key=lambda record: (record.name, record.sha256))
     early = initrd.plan(kernel.modules) if kernel.needs_initrd else None
-    return BuildPlan(appliance, kernel, root.tree, early, tuple(inputs))
+    return BuildPlan(appliance, kernel, root.tree, early, tuple(inputs), root.closed)
 
 
 def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel: bool = False) -> Artifact:
@@ -69,7 +78,9 @@ def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel
     programs = ext4.find_programs()
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_made, _missing_folders(out))
-        with staging(out) as staged:
+        with storage_errors(out):
+            make_folder(out)
+        with staging(_workplace(out)) as staged:
             folder = staged / "artifact"
             with storage_errors(folder):
                 folder.mkdir()
@@ -84,13 +95,23 @@ def write_artifact(plan: BuildPlan, out: Path, report: Progress, *, share_kernel
             with storage_errors(out):
                 (folder / MANIFEST).write_bytes(text)
                 for path in folder.iterdir():
-                    path.chmod(_FILE_MODE)
+                    path.chmod(_CLOSED_MODE if plan.closed and path.name == ROOTFS else _FILE_MODE)
             publish_together(folder, out, last=MANIFEST)
             if plan.initrd is None:
                 with storage_errors(out):
                     (out / INITRD).unlink(missing_ok=True)
         undo.pop_all()
     return Artifact(out, description, hashlib.sha256(text).hexdigest())
+
+
+def _workplace(out: Path) -> Path:
+    """Where the files are made: in `out`, unless another user could put something else in their place meanwhile."""
+    with Folder(out) as place:
+        try:
+            place.check_owned()
+        except PermissionDeniedError:
+            return cache_home() / "builds"
+    return out
 
 
 def _write_boot_files(plan: BuildPlan, folder: Path, out: Path, *, share_kernel: bool) -> tuple[FileRecord, ...]:

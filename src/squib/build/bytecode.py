@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from squib.build.cache import Cache, key
-from squib.build.imports import Import, scan, words
+from squib.build.imports import WORDS, Import, scan, words
 from squib.formats import code_marshal
 
 __all__ = ["Compiled", "compile_module"]
@@ -26,6 +26,10 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")
 _HEADER_BYTES = 16  # magic, flags, hash of the source
 _ONLY_AST = 0x400
 """ast.PyCF_ONLY_AST: where everything is cached, ast is not imported."""
+
+_TOLD_BY_TREE = (b"import", b"coding", *(word.encode() for word in WORDS))
+"""Source without one of these has nothing that its syntax tree would tell (`coding`: in UTF-7 they may be written otherwise).
+A tree takes a thousand times the memory of its text, which data written as a module is spared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,21 @@ def compile_module(source: bytes, image_path: str, magic: bytes, cache: Cache) -
     match cache.get(name):
         case (bytes(pyc), tuple(imports), tuple(used)):
             return Compiled(pyc, tuple(Import(*fields) for fields in imports), used)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about other people's code
-        tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
-        code = compile(tree, image_path, "exec", dont_inherit=True, optimize=0)
+    try:
+        code, imports, used = _compile(source, image_path)
+        marshalled = code_marshal.dumps(code)
+    except (RecursionError, MemoryError) as error:  # a MemoryError is how the parser says it (Parser/pegen.h, MAXSTACK)
+        raise SyntaxError("too deeply nested for Python's compiler") from error
     check = _imp.source_hash(int.from_bytes(magic, "little"), source)
-    compiled = Compiled(magic + _UNCHECKED_HASH + check + code_marshal.dumps(code), scan(tree), words(tree))
+    compiled = Compiled(magic + _UNCHECKED_HASH + check + marshalled, imports, used)
     cache.put(name, (compiled.pyc, tuple(item.fields() for item in compiled.imports), compiled.words))
     return compiled
+
+
+def _compile(source: bytes, image_path: str) -> tuple[CodeType, tuple[Import, ...], tuple[str, ...]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about other people's code
+        if not any(word in source for word in _TOLD_BY_TREE):
+            return compile(source, image_path, "exec", dont_inherit=True, optimize=0), (), ()
+        tree = compile(source, image_path, "exec", dont_inherit=True, optimize=0, flags=_ONLY_AST)
+        return compile(tree, image_path, "exec", dont_inherit=True, optimize=0), scan(tree), words(tree)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from squib.build.editable import finders
+from squib.build.editable import finders, mapped_by, mapped_folders
 from squib.build.module_finder import PACKAGES, Form, Module
 
 __all__ = ["Distribution", "Distributions", "metadata_files", "parse_metadata", "recorded"]
@@ -106,22 +106,33 @@ class Distributions:
             name, version, requires = parse_metadata(text)
             if not requires:
                 requires = tuple(_legacy_requirements(self._text(info / "requires.txt")))
-            files = tuple(sorted(self._files(info)))
+            files = tuple(sorted(set(self._files(info))))
             self._made[info] = Distribution(name or _name_of(info), version, info, files, requires)
         return self._made[info]
 
     def _files(self, info: Path) -> Iterator[tuple[str, Path]]:
         base = info.parent
-        if rows := recorded(self._record(info)):
-            for row in rows:
-                if not row.startswith(f"{info.name}/") and (base / row).is_file():
-                    yield row, base / row
+        rows = recorded(self._record(info))
+        if not rows:
+            for top in self._tops(info):
+                yield from _top_level(base, top)
             return
-        for top in self._tops(info):
-            yield from _below(base, base / top)
-            for path in (base / f"{top}.py", *base.glob(f"{top}.*.so")):
-                if path.is_file():
-                    yield path.name, path
+        # .pth files are for this machine's interpreter (the image's reads none), and so is what they import.
+        hooks = {base / row for row in rows if row.endswith(".pth")}
+        hooks |= {finder for pth in hooks for finder in finders(pth)}
+        for row in rows:
+            if not row.startswith(f"{info.name}/") and base / row not in hooks and (base / row).is_file():
+                yield row, base / row
+        for pth in (hook for hook in hooks if hook.suffix == ".pth" and self._text(info / "direct_url.json")):
+            for folder in mapped_folders(pth):
+                for top in self._tops(info):
+                    yield from _top_level(folder, top)
+            for name, path in mapped_by(pth):
+                where = name.replace(".", "/")
+                if path.is_dir():
+                    yield from ((f"{where}/{below}", source) for below, source in _below(path, path))
+                else:
+                    yield f"{where}{''.join(path.suffixes)}", path
 
     def _editable(self, module: Module) -> Distribution | None:
         """The distribution that was installed from the folder in which `module` lies: its RECORD does not list it (PEP 660)."""
@@ -131,7 +142,7 @@ class Distributions:
                 whole = self._make(info)
                 if module.source not in {source for _, source in whole.files}:
                     # `info` is the same, so a package of the project that is met later makes a part of its own.
-                    whole = replace(whole, files=tuple(sorted({*_beside(whole.files), *_files_of(module)})))
+                    whole = replace(whole, files=tuple(sorted({*whole.files, *_files_of(module)})))
                 return whole
         return None
 
@@ -189,11 +200,12 @@ def _below(base: Path, folder: Path) -> Iterator[tuple[str, Path]]:
                 yield str(relative), path
 
 
-def _beside(files: tuple[tuple[str, Path], ...]) -> Iterator[tuple[str, Path]]:
-    """`files` without what makes an editable install work on this machine."""
-    hooks = {source for _, source in files if source.suffix == ".pth"}
-    hooks |= {finder for pth in hooks for finder in finders(pth)}
-    yield from ((where, source) for where, source in files if source not in hooks)
+def _top_level(folder: Path, top: str) -> Iterator[tuple[str, Path]]:
+    """The files of the package or the module `top` in `folder`."""
+    yield from _below(folder, folder / top)
+    for path in (folder / f"{top}.py", *sorted(folder.glob(f"{top}.*.so"))):
+        if path.is_file():
+            yield path.name, path
 
 
 def _files_of(module: Module) -> tuple[tuple[str, Path], ...]:

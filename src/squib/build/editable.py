@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ast
 
-__all__ = ["finders", "mapped_modules"]
+__all__ = ["finders", "mapped_by", "mapped_folders", "mapped_modules"]
 
 _IMPORT = re.compile(r"import[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
@@ -28,10 +28,20 @@ def mapped_modules(folders: tuple[Path, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         for pth in sorted(folder.glob("*.pth")):
-            for finder in finders(pth):
-                for name, path in _mapped(_text(finder)):
-                    found.setdefault(name, path)
+            for name, path in mapped_by(pth):
+                found.setdefault(name, path)
     return found
+
+
+def mapped_by(pth: Path) -> Iterator[tuple[str, Path]]:
+    """The same of one .pth file."""
+    for finder in finders(pth):
+        yield from _mapped(_text(finder))
+
+
+def mapped_folders(pth: Path) -> Iterator[Path]:
+    """The folders that a .pth file puts on the interpreter's path."""
+    yield from (Path(line) for line in _text(pth).splitlines() if line.startswith("/") and Path(line).is_dir())
 
 
 def finders(pth: Path) -> Iterator[Path]:

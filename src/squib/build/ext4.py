@@ -1,6 +1,7 @@
 """A tree as an ext4 image, by mke2fs and debugfs (e2fsprogs): no mount, no loop device, no root.
 
-The rule: equal trees give equal bytes with one version of e2fsprogs. mke2fs takes owner, mode and times from the files that
+The rules: what debugfs complains of is an error, since it ends with status 0 all the same. Equal trees give equal bytes with
+one version of e2fsprogs. mke2fs takes owner, mode and times from the files that
 it copies, so debugfs then sets them all; the host's mke2fs.conf, locale, clock and SELinux labels are kept out. There is no
 journal and no reserve: the file-system is only ever read.
 """
@@ -8,16 +9,17 @@ journal and no reserve: the file-system is only ever read.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from squib.errors import HostError, StorageError
+from squib.errors import ApplianceError, HostError, StorageError
 from squib.host import command
 from squib.host.files import staging, storage_errors
 from squib.model.image import InputRecord
-from squib.model.tree import Device, Directory, Entry, File, RootfsTree, Symlink
+from squib.model.tree import Device, Directory, Entry, File, RootfsTree, Symlink, has_control_character
 
 __all__ = ["Programs", "block_count", "debugfs_script", "find_programs", "write"]
 
@@ -38,7 +40,6 @@ _FEATURES = "none,extent,filetype,large_file,sparse_super,extra_isize"
 _TIMEOUT_S = 300.0
 _CONFIGURATION = "[defaults]\nbase_features = extent\nenable_periodic_fsck = 0\n[fs_types]\next4 = {\n}\n"
 _TIME_FIELDS = ("atime", "ctime", "mtime", "crtime")
-_QUOTED = re.compile(r"[\s\"\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,11 @@ def find_programs() -> Programs:
 
 
 def write(tree: RootfsTree, path: Path, programs: Programs) -> None:
-    """Makes the image at `path`, whose folder exists. Raises HostError, StorageError, PermissionDeniedError.
+    """Makes the image at `path`, whose folder exists. Raises ApplianceError, HostError, StorageError, PermissionDeniedError.
 
     Where it fails, a part of the file may be left: give a path inside a staging folder.
     """
-    _refuse_devices(tree)
+    _refuse_what_it_cannot_hold(tree)
     inodes = -(-(len(tree.entries) + _FIRST_FREE_INODE) // 16) * 16
     with staging(path.parent) as folder:
         configuration = folder / "mke2fs.conf"
@@ -83,7 +84,9 @@ def write(tree: RootfsTree, path: Path, programs: Programs) -> None:
             script = folder / "debugfs"
             with storage_errors(script):
                 script.write_bytes(debugfs_script(tree))
-            command.run((programs.debugfs, "-w", "-f", script, path), env=environment, timeout=_TIMEOUT_S)
+            command.run(
+                (programs.debugfs, "-w", "-f", script, path), env=environment, timeout=_TIMEOUT_S, complaint=_is_complaint
+            )
         except HostError as error:
             if "No space left" in error.detail:
                 raise StorageError(
@@ -110,13 +113,13 @@ def block_count(tree: RootfsTree, inodes: int) -> int:
     for entry in tree.entries:
         parent, _, name = entry.path.rpartition("/")
         # A directory entry is 8 bytes and the name, padded to 4, and does not cross a block (ext4_dir_entry_2).
-        names[parent] = names.get(parent, 0) + 8 + -(-len(name.encode()) // 4) * 4
+        names[parent] = names.get(parent, 0) + 8 + -(-len(os.fsencode(name)) // 4) * 4
         match entry:
             case File(data=data):
                 blocks = -(-len(data) // BLOCK_SIZE)
                 content += blocks + (1 if blocks > (_EXTENTS_IN_INODE - 1) * _BLOCKS_IN_GROUP // 2 else 0)
             case Symlink(target=target):
-                content += 1 if len(target.encode()) >= _INLINE_SYMLINK else 0
+                content += 1 if len(os.fsencode(target)) >= _INLINE_SYMLINK else 0
             case Directory(path=path):
                 names.setdefault(path, 0)
     names.setdefault("", 0)
@@ -133,8 +136,10 @@ def block_count(tree: RootfsTree, inodes: int) -> int:
     return total + max(0, least - total % _BLOCKS_IN_GROUP)
 
 
-def _refuse_devices(tree: RootfsTree) -> None:
+def _refuse_what_it_cannot_hold(tree: RootfsTree) -> None:
     for entry in tree.entries:
+        if has_control_character(entry.path):  # a line feed ends a command of debugfs, and so does a carriage return
+            raise ApplianceError(f"{entry.path!a}: no name with a control character can go in", hint="rename that file")
         if isinstance(entry, Device):
             raise HostError(f"{entry.path}: a root file-system holds no device nodes; PID 1 mounts devtmpfs")
 
@@ -163,7 +168,7 @@ def debugfs_script(tree: RootfsTree) -> bytes:
         for field in _TIME_FIELDS:
             # @0 is the epoch in seconds; the extra half holds nanoseconds.
             lines += [f"sif {path} {field} @0", f"sif {path} {field}_extra 0"]
-    return ("\n".join(lines) + "\n").encode()
+    return os.fsencode("\n".join(lines) + "\n")
 
 
 def _mode(entry: Entry) -> int:
@@ -177,6 +182,10 @@ def _mode(entry: Entry) -> int:
 
 
 def _quote(path: str) -> str:
-    if "\n" in path or '"' in path:
-        raise HostError(f"{path!r}: debugfs cannot take a quote or a line feed in a name", hint="rename that file")
-    return f'"{path}"' if _QUOTED.search(path) else path
+    """As an argument of a command: within quotes only a quote means anything, and is doubled (lib/ss/parse.c)."""
+    doubled = path.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _is_complaint(line: str) -> bool:
+    return bool(line) and not line.startswith("debugfs 1.")  # its name and version come first

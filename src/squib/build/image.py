@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from squib import __version__
 from squib.build import interpreter, rootfs
 from squib.build.cache import Cache
+from squib.build.include import tell_left_out
 from squib.build.module_finder import APP, PACKAGES
 from squib.errors import UnavailableError
 from squib.formats import elf, oci, tar
@@ -62,6 +63,7 @@ def plan_image(appliance: Appliance, options: ImageOptions, report: Progress) ->
     multiarch = str(getattr(sys.implementation, "_multiarch", ""))
     bytecode = Cache(cache_home() / "bytecode")
     root = rootfs.plan(appliance, interpreter.running(), bytecode, multiarch, Target.CONTAINER)
+    tell_left_out(root.left_out, report)
     layers = split(root.tree)
     report("packing the layers", None)
     packed = tuple(pack(layer, options.compression) for layer in layers)
@@ -79,6 +81,7 @@ def plan_image(appliance: Appliance, options: ImageOptions, report: Progress) ->
         manifest_json=manifest_json,
         descriptor=oci.describe(manifest_json, wire.MANIFEST_TYPE),
         inputs=root.inputs,
+        closed=root.closed,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["SUBMODULES", "WORDS", "Import", "scan", "text_import", "words"]
 
@@ -60,7 +60,7 @@ def text_import(name: str) -> Import:
 def scan(tree: ast.Module) -> tuple[Import, ...]:
     """All imports below `tree`, in the order of the text; then the strings that may be names of modules."""
     scanner = _Scanner(tree)
-    scanner.visit(tree, at_import=True, guarded=False)
+    scanner.run(tree)
     if scanner.computed:
         named = dict.fromkeys(text for text in _strings(tree) if len(text) <= _MAX_NAME and _MODULE_NAME.match(text))
         scanner.found.extend(text_import(text) for text in named)
@@ -101,10 +101,20 @@ class _Scanner:
     def __init__(self, tree: ast.Module) -> None:
         self.found: list[Import] = []
         self.computed = False
+        self._waiting: list[tuple[ast.AST, bool, bool]] = []
         self._idle = _idle_functions(tree)
         self._importers = _IMPORTERS | _renamed(tree)
 
-    def visit(self, node: ast.AST, *, at_import: bool, guarded: bool) -> None:  # noqa: C901 - one table of node kinds
+    def run(self, tree: ast.Module) -> None:
+        """Visits every node, in the order of the text; by a list, since a tree is as deep as its text wants."""
+        self._put((tree,), at_import=True, guarded=False)
+        while self._waiting:
+            self._visit(*self._waiting.pop())
+
+    def _put(self, nodes: Iterable[ast.AST], *, at_import: bool, guarded: bool) -> None:
+        self._waiting.extend((node, at_import, guarded) for node in reversed(tuple(nodes)))
+
+    def _visit(self, node: ast.AST, at_import: bool, guarded: bool) -> None:  # noqa: FBT001 - from the list
         import ast
 
         match node:
@@ -114,28 +124,19 @@ class _Scanner:
                 self.found.append(Import(module or "", tuple(alias.name for alias in names), level, line, at_import, guarded))
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 if id(node) not in self._idle:
-                    self._below(node, at_import=False, guarded=guarded)
+                    self._put(ast.iter_child_nodes(node), at_import=False, guarded=guarded)
             case ast.If(test=test, orelse=orelse) if _never_true(test):
-                for child in orelse:
-                    self.visit(child, at_import=at_import, guarded=guarded)
+                self._put(orelse, at_import=at_import, guarded=guarded)
             case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
                 forgives = guarded or any(_forgives(handler.type) for handler in handlers)
+                self._put((*orelse, *final), at_import=at_import, guarded=guarded)
                 # An import in a handler is the second choice: it is only tried where the first failed.
-                for inner in (*body, *handlers):
-                    self.visit(inner, at_import=at_import, guarded=forgives)
-                for inner in (*orelse, *final):
-                    self.visit(inner, at_import=at_import, guarded=guarded)
+                self._put((*body, *handlers), at_import=at_import, guarded=forgives)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]) if name in self._importers:
                 self._called(first, at_import=at_import, guarded=guarded)
-                self._below(node, at_import=at_import, guarded=guarded)
+                self._put(ast.iter_child_nodes(node), at_import=at_import, guarded=guarded)
             case _:
-                self._below(node, at_import=at_import, guarded=guarded)
-
-    def _below(self, node: ast.AST, *, at_import: bool, guarded: bool) -> None:
-        import ast
-
-        for child in ast.iter_child_nodes(node):
-            self.visit(child, at_import=at_import, guarded=guarded)
+                self._put(ast.iter_child_nodes(node), at_import=at_import, guarded=guarded)
 
     def _called(self, name: ast.expr, *, at_import: bool, guarded: bool) -> None:
         """An import by a call, whose first argument is `name`."""
@@ -158,13 +159,14 @@ def _beginning(text: ast.expr) -> tuple[str, bool]:
     """What the text of an expression surely begins with, and whether that is all of it."""
     import ast
 
+    whole = True
+    while isinstance(text, ast.BinOp) and isinstance(text.op, ast.Add):
+        text, whole = text.left, False
     match text:
         case ast.Constant(value=str(value)):
-            return value, True
+            return value, whole
         case ast.JoinedStr(values=[ast.Constant(value=str(value)), *rest]):
-            return value, not rest
-        case ast.BinOp(left=left, op=ast.Add()):
-            return _beginning(left)[0], False
+            return value, whole and not rest
         case ast.BinOp(left=ast.Constant(value=str(value)), op=ast.Mod()):
             return value.partition("%")[0], False
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(value)), attr="format")):
@@ -198,7 +200,8 @@ def _idle_functions(tree: ast.Module) -> frozenset[int]:
     if not private or not program:
         return frozenset()
     started = {name for node in program for name in _names(node)}
-    others = [node for node in tree.body if node not in program]
+    of_program = {id(node) for node in program}
+    others = [node for node in tree.body if id(node) not in of_program]
     used: dict[str, int] = {}
     for node in others:
         for name in _names(node):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,5 +47,5 @@ class Inputs:
 def _sha256(files: dict[str, bytes]) -> str:
     whole = hashlib.sha256()
     for name, digest in sorted(files.items()):
-        whole.update(name.encode() + b"\0" + digest)
+        whole.update(os.fsencode(name) + b"\0" + digest)
     return whole.hexdigest()

@@ -16,11 +16,15 @@ from squib.errors import ApplianceError, MissingError
 from squib.formats.kernel_module import KernelModule, module_name
 from squib.formats.linux_image import KernelImage, read_kernel
 from squib.host.files import storage_errors
+from squib.host.untrusted import read_file
 from squib.model.image import InputRecord
 from squib.model.near import near
 from squib.model.progress import Progress
 
 __all__ = ["FileKernel"]
+
+_MAX_BYTES = 1 << 30
+"""Of a kernel, or of a module; one with all that a debugger wants has some hundred MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,7 @@ def _select(folder: Path, release: str, progress: Progress) -> tuple[KernelModul
 
 
 def _read(path: Path) -> bytes:
-    with storage_errors(path):
-        return path.read_bytes()
+    return read_file(path, max_bytes=_MAX_BYTES, follow=True)
 
 
 def _hint(named: Path) -> str:

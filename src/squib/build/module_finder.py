@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from squib.build.appliance_files import AppFolder
 from squib.build.editable import mapped_modules
 from squib.build.interpreter import Interpreter
 
@@ -62,7 +63,7 @@ class Module:
 class Finder:
     """Finds modules; what it read of a folder it does not read again."""
 
-    def __init__(self, interpreter: Interpreter, squib_package: Path, appliance_folder: Path) -> None:
+    def __init__(self, interpreter: Interpreter, squib_package: Path, app: AppFolder) -> None:
         library = f"/usr/lib/python{interpreter.short_version}"
         self._interpreter = interpreter
         self._stdlib = [
@@ -71,7 +72,8 @@ class Finder:
         ]
         self._guest = (Kind.GUEST, squib_package.parent, PACKAGES)
         self._installed = [(Kind.INSTALLED, folder, PACKAGES) for folder in interpreter.search_path]
-        self._app = (Kind.APP, appliance_folder, APP)
+        self._app_folder = app
+        self._app = (Kind.APP, app.folder.path, APP)
         self._names: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[str, bool, bool], Module | None] = {}
         self._mapped: dict[str, Path] | None = None
@@ -164,6 +166,8 @@ class Finder:
         portions: list[tuple[Kind, Path, str]] = []
         for kind, folder, there in places:
             names = self._listing(folder)
+            if tail in names and self._app_folder.holds(folder):
+                self._app_folder.check(folder / tail)
             if tail in names and "__init__.py" in (below := self._listing(folder / tail)):
                 inside = ((folder / tail, f"{there}/{tail}"),)
                 return Module(name, kind, Form.SOURCE, folder / tail / "__init__.py", f"{there}/{tail}/__init__.py", inside)
@@ -181,9 +185,12 @@ class Finder:
     def _listing(self, folder: Path) -> frozenset[str]:
         names = self._names.get(folder)
         if names is None:
-            try:
-                names = frozenset(os.listdir(folder))  # noqa: PTH208 - names, and half the time of iterdir
-            except OSError:
-                names = frozenset()
-            self._names[folder] = names
+            names = self._names[folder] = self._app_folder.names(folder) if self._app_folder.holds(folder) else _names(folder)
         return names
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 - names, and half the time of iterdir
+    except OSError:
+        return frozenset()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def open_artifact(folder: Path) -> Artifact:
     """
     with Folder(folder) as place:
         place.check_owned()
-        publication.finish(folder, last=MANIFEST)
+        publication.finish(place.fileno(), last=MANIFEST)
         return _current(place, lambda known, _: replace(known, held=_held(place, known)))
 
 
@@ -135,7 +136,8 @@ def _opened(place: Folder, artifact: Artifact, expected: FileRecord) -> io.FileI
     """The file that `expected` tells of, and of its size. Raises MissingError, ApplianceError."""
     try:
         where = _where(place, expected.name)
-        if place.status(where).st_size != expected.size:
+        status = place.status(where)
+        if stat.S_ISREG(status.st_mode) and status.st_size != expected.size:
             raise _changed(place, artifact, expected)
         return place.open(where, max_bytes=expected.size)
     except MissingError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from squib import __version__
-from squib.build.appliance_files import read
+from squib.build.appliance_files import AppFolder, read
 from squib.build.bytecode import Compiled, compile_module
 from squib.build.cache import Cache, key
 from squib.build.compiled_imports import named_modules
@@ -38,14 +38,15 @@ _APPLIANCE = Part("appliance", "", InputKind.APPLIANCE)
 class PythonCode:
     """Reads modules, and collects what goes in: call `plan`, then take `entries` and `native`."""
 
-    def __init__(self, appliance: Appliance, interpreter: Interpreter, cache: Cache, inputs: Inputs) -> None:
+    def __init__(self, appliance: Appliance, app: AppFolder, interpreter: Interpreter, cache: Cache, inputs: Inputs) -> None:
         self.entries: dict[str, Entry] = {}
         self.native: list[Native] = []
         self._appliance = appliance
+        self._app = app
         self._interpreter = interpreter
         self._cache = cache
         self._inputs = inputs
-        self._finder = Finder(interpreter, Path(__file__).parent.parent, appliance.folder)
+        self._finder = Finder(interpreter, Path(__file__).parent.parent, app)
         self._installed = Distributions(interpreter.search_path, read)
         self._machine = read(interpreter.binary)[:_ELF_HEAD]
         self._compiled: dict[str, Compiled | None] = {}
@@ -74,7 +75,7 @@ class PythonCode:
         """What the extension `module` names: modules of the standard library, and `others` that are importable here."""
         if module.source is None:
             return ()
-        data = read(module.source)
+        data = self._app.content(module.source)
         library = sorted(self._finder.library())
         tops = sorted(self._finder.installed_tops()) if others else []
         if module.kind is Kind.STDLIB:  # all in C, so texts are enclosed; what is in C as well it calls without an import
@@ -92,7 +93,7 @@ class PythonCode:
         return found is None or found.form is Form.EXTENSION
 
     def _compile(self, module: Module, path: Path) -> Compiled | None:
-        source = read(path)
+        source = self._app.content(path)
         self._inputs.note(self._part(module), module.image_path, source, path)
         try:
             return compile_module(source, module.image_path, self._interpreter.magic, self._cache)
@@ -126,7 +127,7 @@ class PythonCode:
         if module.image_path in self.entries:
             return  # of a distribution that is in
         if module.form is Form.EXTENSION and module.source is not None:
-            data = read(module.source)
+            data = self._app.content(module.source)
             self._inputs.note(self._part(module), module.image_path, data, module.source)
             self.native.append(Native(module.source, module.image_path, data, loaded=True))
             self._add(File(module.image_path, cut(module.source, data), 0o755, reached.why))
@@ -139,7 +140,7 @@ class PythonCode:
         part = _part(whole.distribution)
         why = f"part of {whole.distribution.name}, {whole.why}"
         for where, source in whole.files:
-            path, data = f"{PACKAGES}/{where}", read(source)
+            path, data = f"{PACKAGES}/{where}", self._app.content(source)
             self._inputs.note(part, path, data, source)
             if elf.is_same_machine(data[:_ELF_HEAD], self._machine) and elf.is_loadable(data):
                 self.native.append(Native(source, path, data, loaded=source in loaded))

@@ -1,19 +1,21 @@
 """The root file-system of an appliance as a tree: what docs/guest-abi.md promises, and nothing that is not reached.
 
 The rule: equal inputs give an equal tree; no path, time, user or name of the building machine gets in. Reading is done
-through `appliance_files.read` only, so that every error names its file.
+through `appliance_files` only, so that every error names its file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from squib.build import appliance_files, etc_files, time_zones
-from squib.build.appliance_files import read
+from squib.build import etc_files, time_zones
+from squib.build.appliance_files import AppFolder, read
 from squib.build.cache import Cache
 from squib.build.etc_files import SERVER_ID
+from squib.build.include import LeftOut, included
 from squib.build.inputs import Inputs, Part
 from squib.build.interpreter import Interpreter
 from squib.build.module_finder import APP, PACKAGES
@@ -21,6 +23,7 @@ from squib.build.python_code import PythonCode, cut
 from squib.build.python_modules import Reach
 from squib.build.shared_libraries import Library, Native, Resolver, closure, system_folders
 from squib.formats import elf
+from squib.host.untrusted import Folder
 from squib.model.appliance import Appliance
 from squib.model.image import InputKind, InputRecord, Target
 from squib.model.tree import Directory, Entry, File, RootfsTree, Symlink
@@ -39,39 +42,47 @@ _C_LOADS = {"threading": "libgcc_s.so.1"}
 
 @dataclass(frozen=True, slots=True)
 class RootfsPlan:
-    """What goes in, and what it was made of."""
+    """What goes in, and what it was made of.
+
+    `closed`: a file of the appliance that is in it is not for other users to read. `left_out`: what `include` does not take.
+    """
 
     tree: RootfsTree
     inputs: tuple[InputRecord, ...]
+    closed: bool
+    left_out: tuple[LeftOut, ...]
 
 
 def plan(
     appliance: Appliance, interpreter: Interpreter, cache: Cache, multiarch: str, target: Target = Target.MACHINE
 ) -> RootfsPlan:
     """Reads all inputs and writes nothing but `cache`. Raises ApplianceError, UnavailableError, HostError, MissingError."""
-    planner = _Planner(appliance, interpreter, cache)
-    planner.python(target)
-    planner.include()
-    planner.native(multiarch)
-    planner.fixed()
-    match target:
-        case Target.MACHINE:
-            planner.machine()
-        case Target.CONTAINER:
-            planner.container()
-    return RootfsPlan(RootfsTree.of(planner.entries.values()), planner.inputs())
+    with Folder(appliance.folder) as folder:
+        planner = _Planner(appliance, AppFolder(folder), interpreter, cache)
+        planner.python(target)
+        planner.include()
+        planner.native(multiarch)
+        planner.fixed()
+        match target:
+            case Target.MACHINE:
+                planner.machine()
+            case Target.CONTAINER:
+                planner.container()
+    return RootfsPlan(RootfsTree.of(planner.entries.values()), planner.inputs(), planner.app.closed, planner.left_out)
 
 
 class _Planner:
     """Collects entries; each method adds one part."""
 
-    def __init__(self, appliance: Appliance, interpreter: Interpreter, cache: Cache) -> None:
+    def __init__(self, appliance: Appliance, app: AppFolder, interpreter: Interpreter, cache: Cache) -> None:
         self.entries: dict[str, Entry] = {}
+        self.app = app
+        self.left_out: tuple[LeftOut, ...] = ()
         self._appliance = appliance
         self._interpreter = interpreter
         self._cache = cache
         self._inputs = Inputs()
-        self._code = PythonCode(appliance, interpreter, cache, self._inputs)
+        self._code = PythonCode(appliance, app, interpreter, cache, self._inputs)
         self._loads: dict[str, str] = {}
         self._libraries: dict[str, Library] = {}
 
@@ -116,11 +127,14 @@ class _Planner:
     def include(self) -> None:
         """`[image] include`, below /app."""
         self._add(Directory(APP, why="the appliance's own modules and files"))
-        for relative, source in appliance_files.included(self._appliance):
-            data = read(source)
-            self._inputs.note(_APPLIANCE, f"{APP}/{relative}", data)
-            mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
-            self._add(File(f"{APP}/{relative}", data, mode, "[image] include"))
+        has_modules = frozenset(str(above) for path in self.entries for above in PurePosixPath(path).parents)
+        found = included(self._appliance, self.app, APP, has_modules)
+        self.left_out = found.left_out
+        for entry in found.entries:
+            if isinstance(entry, File | Symlink):
+                content = entry.data if isinstance(entry, File) else os.fsencode(entry.target)
+                self._inputs.note(_APPLIANCE, entry.path, content)
+            self._add(entry)
 
     def native(self, multiarch: str) -> None:
         """The interpreter, ld.so and all shared libraries."""
@@ -133,7 +147,7 @@ class _Planner:
                 data = read(path)
                 roots.append(Native(path, name, data))
                 self._libraries[name] = Library(name, path, data, why)
-        found, loader = closure(roots, resolver, read)
+        found, loader = closure(roots, resolver, self.app.content)
         self._libraries = {**self._libraries, **found}
         self._add(File(_PYTHON, cut(self._interpreter.binary, binary), 0o755, "the interpreter"))
         self._inputs.note(

@@ -20,12 +20,17 @@ from squib.build.cache import Cache, key
 from squib.errors import HostError, SquibError, UnavailableError
 from squib.formats import elf
 from squib.formats.elf import Linking
+from squib.host.untrusted import open_file
 
 __all__ = ["Library", "Native", "Resolver", "closure", "system_folders"]
 
 _CONFIGURATION = Path("/etc/ld.so.conf")
 _DEFAULTS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 _HEADER_SIZE = 20
+_SHARED_OBJECT = b"\x03\x00"
+"""ET_DYN, in e_type of the header (elf(5)): no core, whatever its name."""
+
+_MAX_BYTES = 1 << 30
 _MAX_INCLUDE_DEPTH = 4
 
 
@@ -88,7 +93,7 @@ class Resolver:
     def find(self, name: str, linking: Linking, source: Path) -> Path | None:
         """Where the library `name`, needed by `source`, lies; None if nowhere."""
         if "/" in name:
-            return Path(name) if self._fits(Path(name)) else None
+            return None  # a path of some building machine: it leads nowhere in the image
         own = linking.runpath or linking.rpath
         origin = str(source.parent)
         folders = [Path(entry.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)) for entry in own]
@@ -100,9 +105,10 @@ class Resolver:
 
     def _fits(self, path: Path) -> bool:
         try:
-            with path.open("rb") as file:
-                return elf.is_same_machine(file.read(_HEADER_SIZE), self._header)
-        except OSError:
+            with open_file(path, max_bytes=_MAX_BYTES, follow=True) as file:
+                header = file.read(_HEADER_SIZE)
+                return elf.is_same_machine(header, self._header) and header[16:18] == _SHARED_OBJECT
+        except (SquibError, OSError, ValueError):  # a ValueError: a NUL in the name
             return False
 
 

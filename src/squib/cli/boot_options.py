@@ -14,6 +14,7 @@ from squib.cli.key_words import KeyWords, key_pairs
 from squib.cli.param_types import OneOf, Whole
 from squib.model.appliance import Appliance
 from squib.model.keys import key_values
+from squib.model.units import MAX_VCPU_COUNT
 
 if TYPE_CHECKING:
     from squib.model.image import Artifact
@@ -56,16 +57,18 @@ accel_option = click.option(
     type=OneOf(["auto", "kvm", "tcg"]),
     default="auto",
     show_default=True,
-    help="KVM where it is shown to work, else emulation.",
+    help="auto is KVM where a trial shows that it works, and emulation (tcg) otherwise.",
 )
 
-vcpus_option = click.option("--vcpus", type=Whole(1, 32), metavar="N", help="The guest's processors, 1 to 32.")
+vcpus_option = click.option(
+    "--vcpus", type=Whole(1, MAX_VCPU_COUNT), metavar="N", help=f"The guest's processors, 1 to {MAX_VCPU_COUNT}."
+)
 
 kernel_option = click.option(
     "--kernel",
     metavar="PATH|tuned",
     shell_complete=complete_kernel,
-    help="A vmlinux or bzImage, or the kernel of `squib kernel build`, instead of the distribution's package.",
+    help="A vmlinux or bzImage, or the kernel that squib kernel build made. Default: the distribution's.",
 )
 
 modules_option = click.option(

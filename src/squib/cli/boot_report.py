@@ -29,6 +29,7 @@ from squib.model.image import Artifact
 
 __all__ = ["boot_report", "report_json"]
 
+MAX_ROUNDS = 100
 OVER_BUDGET = 1
 """The exit code where a budget is not kept (docs/exit-codes.md)."""
 
@@ -36,7 +37,7 @@ OVER_BUDGET = 1
 @click.command("boot-report", cls=ApplianceCommand)
 @appliance_arguments
 @click.option(
-    "-n", "--rounds", type=Whole(1, 100), metavar="N", default=1, show_default=True, help="How many boots, at most 100."
+    "-n", "--rounds", type=Whole(1, MAX_ROUNDS), metavar="N", default=1, show_default=True, help="How many boots, at most 100."
 )
 @accel_option
 @click.option("--memory", metavar="SIZE", help="The guest's memory, as in 128M or 1G.")

@@ -1,4 +1,4 @@
-"""`squib completion`: the script that makes a shell complete squib's command line. click writes it."""
+"""`squib completion`: the script that makes a shell complete squib's command line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import os
 from pathlib import PurePath
 
 import click
-from click.shell_completion import get_completion_class
 
 from squib.cli.commands import Command
 from squib.cli.main import COMPLETE_VARIABLE
 from squib.cli.param_types import OneOf
+from squib.cli.shells import SHELLS
 from squib.errors import UsageError
 
 __all__ = ["completion"]
-
-_SHELLS = ("bash", "zsh", "fish")
 
 # \b keeps click from joining the lines of a paragraph.
 _HELP = """Print a shell's completion script; without a name for the shell in SHELL.
@@ -36,15 +34,15 @@ For this shell alone, in bash and zsh: eval "$(squib completion)"
 
 
 @click.command(cls=Command, help=_HELP)
-@click.argument("shell", type=OneOf(_SHELLS), required=False, metavar=f"[{'|'.join(_SHELLS)}]")
+@click.argument("shell", type=OneOf(list(SHELLS)), required=False, metavar=f"[{'|'.join(SHELLS)}]")
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
     """See `_HELP`."""
     name = PurePath(os.environ.get("SHELL", "")).name if shell is None else shell
-    kind = get_completion_class(name) if name in _SHELLS else None
+    kind = SHELLS.get(name)
     if kind is None:
         raise UsageError(
-            f"SHELL names none of {', '.join(_SHELLS)}: {name}" if name else "SHELL is not set",
+            f"SHELL names none of {', '.join(SHELLS)}: {name}" if name else "SHELL is not set",
             hint="name the shell: squib completion bash",
         )
     complete = kind(ctx.find_root().command, {}, "squib", COMPLETE_VARIABLE)

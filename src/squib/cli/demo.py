@@ -39,6 +39,9 @@ class _Narrator:
     def output(self, data: bytes) -> None:
         """The console stays in the dark; an error shows its end."""
 
+    def boots_again(self, error: GuestError) -> None:
+        print(f"The first boot died ({error}); trying once more.", flush=True)
+
     def waited(self) -> None:
         """What comes next says it."""
 

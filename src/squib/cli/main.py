@@ -109,6 +109,9 @@ def _terminate(number: int, _frame: object) -> NoReturn:
 def _run(arguments: Sequence[str] | None, prog_name: str) -> int:
     if COMPLETE_VARIABLE in os.environ:  # a shell asks while somebody types: no message may get in between
         with contextlib.suppress(Exception, KeyboardInterrupt):
+            from squib.cli.shells import register
+
+            register()
             squib.main(arguments, prog_name=prog_name, complete_var=COMPLETE_VARIABLE, standalone_mode=False)
         return SquibError.exit_code
     words = sys.argv[1:] if arguments is None else arguments

@@ -16,7 +16,7 @@ from squib.store import Machine
 
 __all__ = ["STOP_S", "in_turn", "known", "machines_json_option", "names_argument", "stop_timeout_option"]
 
-STOP_S = 15.0
+STOP_S: float = 15
 """Seconds that a guest has to stop: PID 1 gives its server 12."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from squib.cli.report import complain
 from squib.cli.terminal import VisibleLines, pass_on
+from squib.errors import GuestError
 from squib.model.machine import VmmChoice, VmmKind
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
@@ -51,6 +52,11 @@ class Narrator:
             self._reminder = threading.Timer(_REMIND_S, say, ("not ready yet",))
             self._reminder.daemon = True
             self._reminder.start()
+
+    def boots_again(self, error: GuestError) -> None:
+        """It goes on, and a person should know why it took twice as long."""
+        if not self._quiet:
+            say(f"{error}; booting it once more, as emulation on a busy host can be the cause")
 
     def waited(self) -> None:
         """It serves, or never will: nothing is to be reminded of."""

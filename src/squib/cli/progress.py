@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from squib.cli.escaping import one_line
 from squib.cli.report import complain
 from squib.cli.terminal import console, styled
-from squib.model.progress import Progress, silent
+from squib.model.progress import Note, Progress, silent
 
 __all__ = ["progress"]
 
@@ -41,6 +41,9 @@ def _live() -> Iterator[Progress]:
         task = bar.add_task("", total=None)
 
         def report(step: str, done: float | None) -> None:
+            if isinstance(step, Note):
+                complain(f"squib: {one_line(step)}")  # rich puts it above the live line
+                return
             step = one_line(step)
             if done is None:
                 bar.update(task, description=step, total=None)
@@ -58,6 +61,9 @@ def _plain() -> Iterator[Progress]:
 
     def report(step: str, _done: float | None) -> None:
         nonlocal step_now, timer
+        if isinstance(step, Note):
+            complain(f"squib: {one_line(step)}")
+            return
         if step == step_now:
             return
         step_now = step

@@ -34,7 +34,7 @@ from squib.host.caught import answer
 from squib.model.appliance import Appliance
 from squib.model.machine import Accel, EndedBy, VmmKind, check_machine_name
 from squib.model.network import parse_guest_ip, parse_tap
-from squib.model.run import RunSpec, parse_publish
+from squib.model.run import READY_S, RunSpec, parse_publish
 from squib.model.units import parse_mem_size_mib
 from squib.store import Machine
 from squib.vmm.base import VmEnd
@@ -44,8 +44,8 @@ from squib.wiring import House, house
 __all__ = ["run"]
 
 _PUBLISH_HELP = (
-    "Make a TCP port of the guest reachable; ADDR is 127.0.0.1 unless named, and HOST 0 is a free port. Repeatable. "
-    "Default: each port of the appliance, on the same of the host (80 on 8080) where that is free, else on any free one."
+    "Make the guest's TCP port GUEST reachable at port HOST of this host, on 127.0.0.1 unless ADDR is given; HOST 0 is any "
+    "free port. Repeatable. Default: each port of the appliance at the same port here (80 at 8080), or at any free one."
 )
 
 
@@ -63,7 +63,7 @@ _SECTIONS = (
     type=OneOf(["auto", "qemu", "firecracker"]),
     default="auto",
     show_default=True,
-    help="The virtual machine monitor: Firecracker with --tap, where KVM is shown to work; else QEMU.",
+    help="The program that runs the microVM. auto is Firecracker with --tap, where KVM works, and QEMU otherwise.",
 )
 @accel_option
 @click.option("--memory", metavar="SIZE", help="The guest's memory, as in 128M or 1G.")
@@ -76,36 +76,37 @@ _SECTIONS = (
     help=_PUBLISH_HELP,
 )
 @click.option(
-    "--tap", metavar="DEV[/MAC]", help="A tap device of the host's, for Firecracker; the guest has its address there."
+    "--tap", metavar="DEV[/MAC]", help="For Firecracker: a tap device of this host. The guest is reached at its own address."
 )
 @click.option(
     "--ip",
     metavar="CLIENT/PREFIX,GATEWAY",
-    help="The guest's address on the tap, also as the kernel's ip= has it. Default: 172.17.100.2/24,172.17.100.1.",
+    help="The guest's address on the tap, and its gateway; or a kernel's ip= line. Default: 172.17.100.2/24,172.17.100.1.",
 )
 @click.option(
     "--network",
     type=OneOf(["auto", "host", "user", "none"]),
     default="auto",
     show_default=True,
-    help="Firecracker without --tap: a tap and a network of its own, on the host (root, after squib host setup) or in a "
-    "namespace (any other user; needs pasta or slirp4netns); auto is what can be, else none.",
+    help="host: a tap on this host, for root's Firecracker, after squib host setup. user: a network in a namespace; needs nft, "
+    "and pasta or slirp4netns. none: no network. auto: for Firecracker without --tap what works here, host for root and user "
+    "for others; for QEMU its own, and user with --outbound.",
 )
 @outbound_option
 @click.option(
     "--no-jailer",
     is_flag=True,
-    help="Root's Firecracker: without its jailer, so as root, with this host's files in reach and without limits.",
+    help="Run root's Firecracker without its jailer: as root, with this host's files in reach, and without limits.",
 )
-@click.option("--name", metavar="NAME", help="The machine's name. Default: the appliance's, with a number where it is taken.")
-@click.option("-d", "--detach", is_flag=True, help="Leave it running once it answers; squib stop ends it.")
+@click.option("--name", metavar="NAME", help="Its name. Default: the appliance's, with a number if that is taken.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it running in the background; squib stop ends it.")
 @click.option(
     "--timeout",
     type=Seconds(1),
-    default=60,
+    default=READY_S,
     show_default=True,
     metavar="SECONDS",
-    help="How long it may take to get ready.",
+    help="How long it may take until it is ready.",
 )
 @kernel_option
 @modules_option

@@ -19,7 +19,7 @@ from squib.cli.progress import progress
 from squib.model.image import Artifact
 from squib.model.machine import Accel
 from squib.model.progress import Progress
-from squib.model.run import RunSpec
+from squib.model.run import READY_S, RunSpec
 from squib.model.units import parse_mem_size_mib
 from squib.wiring import house
 
@@ -28,7 +28,7 @@ __all__ = ["TrialBoots", "one_boot_timeout_option", "trial_boots"]
 one_boot_timeout_option = click.option(
     "--timeout",
     type=Seconds(1),
-    default=60,
+    default=READY_S,
     show_default=True,
     metavar="SECONDS",
     help="How long one boot may take to get ready.",

@@ -54,6 +54,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "destroy": ("rm",),
     "kill": ("stop", "--timeout", "0"),
     "new": ("init",),
+    "clean": ("prune",),
+    "gc": ("prune",),
     "version": ("--version",),
 }
 """What other programs call what squib does too, and the words that stand for it here."""

@@ -24,6 +24,7 @@ from squib.cli.vm_voice import VmVoice
 from squib.errors import PermissionDeniedError, UsageError
 from squib.host import tap, tty
 from squib.model import vm_spec
+from squib.model.units import MAX_VCPU_COUNT
 from squib.model.vm_spec import DriveWord, TapWord, VmSpec, VsockWord
 from squib.wire.firecracker import vm_json
 
@@ -116,7 +117,7 @@ _SECTIONS = (
 @_text_option("--add-drive", type=_ADD_DRIVE, multiple=True, metavar="PATH:ro|rw", help="A further drive. Repeatable.")
 @_text_option("--tap-device", type=_TAP, multiple=True, metavar="DEV/MAC", help="A network card on a tap. Repeatable.")
 @_text_option("--vsock-device", type=_VSOCK, multiple=True, metavar="PATH:CID", help="A vsock, and its Unix socket here.")
-@click.option("-c", "--ncpus", type=Whole(1, 32), metavar="N", help="Processors.  [default: 1]")
+@click.option("-c", "--ncpus", type=Whole(1, MAX_VCPU_COUNT), metavar="N", help="Processors.  [default: 1]")
 @click.option("-m", "--memory", type=_MEMORY, metavar="MIB", help="Memory in MiB, or as in 1G.  [default: 512]")
 @click.option("-t", "--disable-smt", "--disable-hyperthreading", is_flag=True, help="One thread a core.")
 @_text_option("--cpu-template", type=_TEMPLATES, help="One of Firecracker's CPU templates.")

@@ -14,6 +14,7 @@ have only a Host that matters here, which the bytes tell at once, and the other 
 from __future__ import annotations
 
 from squib.guest.grammar import (
+    FIELD,
     Refusal,
     field_line,
     is_host,
@@ -76,7 +77,8 @@ class HeadReader:
     """Reads the heads of one connection, each whole.
 
     What header lines mean depends on their bytes and the version alone, and a client sends the same ones with each of its
-    requests. So the last good ones of HTTP/1.1 that say nothing of the framing but a Host are known by their bytes.
+    requests, or ones of which only some values differ. So the last good ones of HTTP/1.1 that say nothing of the framing but a
+    Host are known by their bytes.
     """
 
     __slots__ = ("_host", "_known", "_limits", "_small")
@@ -90,11 +92,26 @@ class HeadReader:
     def read(self, head: bytes) -> Head:
         """The head in `head`, which goes up to and including its empty line. Raises Refusal."""
         line, _, lines = head.partition(b"\r\n")
-        if lines == self._known and len(line) <= self._limits.request_line_bytes:
+        if (lines == self._known or self._are_like_known(lines)) and len(line) <= self._limits.request_line_bytes:
             method, target, minor = request_line(line)
             if minor:
                 return Head(method, target, 1, self._known)
         return self._read_all(head, line, lines)
+
+    def _are_like_known(self, lines: bytes) -> bool:
+        """Whether only values differ, of fields that say nothing of the framing, as a cookie; they are known from now on."""
+        if not self._known or len(lines) > min(KNOWN_BYTES, self._limits.header_bytes + 2):
+            return False
+        before, now = self._known.split(b"\r\n"), lines.split(b"\r\n")
+        if len(before) != len(now):
+            return False
+        for old, new in zip(before, now, strict=True):
+            if old != new:
+                name, colon, value = new.partition(b":")
+                if not colon or not old.startswith(name + colon) or name.lower() in _FRAMING or value.translate(None, FIELD):
+                    return False
+        self._known = lines
+        return True
 
     def _read_all(self, head: bytes, line: bytes, lines: bytes) -> Head:
         folded = head.translate(_FOLD)

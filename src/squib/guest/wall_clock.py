@@ -14,8 +14,9 @@ import time
 PATH = "/dev/rtc0"
 FIRST_MS, THEN_MS = 10_000, 60_000
 """When it is compared again: first soon, as the kernel corrects its measure within seconds; and from then on."""
-TOLERANCE_MS = 1_500
-"""The RTC tells whole seconds. What is further from the middle of its second is wrong."""
+TOLERANCE_MS = 2_000
+"""How far the clock may be from the middle of the RTC's second: the kernel took it from there when it started, to a second."""
+_NOT_BEFORE = 2026
 _RTC_RD_TIME = 0x80247009  # <linux/rtc.h>
 _RTC_TIME = struct.Struct("=9i")  # struct rtc_time: as struct tm has it
 
@@ -36,7 +37,7 @@ def mend(path: str = PATH) -> int | None:
 
 
 def read_rtc(path: str) -> int | None:
-    """The second that the RTC tells, of Unix time; None where it tells none."""
+    """The second that the RTC tells, of Unix time; None where it tells none, or a time that is long past: nobody keeps it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -47,6 +48,8 @@ def read_rtc(path: str) -> int | None:
         return None
     finally:
         os.close(fd)
+    if year + 1900 < _NOT_BEFORE:
+        return None
     return ((days_since_1970(year + 1900, month + 1, day) * 24 + int(hour)) * 60 + int(minute)) * 60 + int(second)
 
 

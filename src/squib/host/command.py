@@ -46,10 +46,12 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout: float,
     package: str = "",
+    complaint: Callable[[str], bool] = lambda _: False,
 ) -> bytes:
     """Runs a program to its end and returns its standard output.
 
-    `env` replaces the whole environment; `timeout` is in seconds. The program is looked up with `find`.
+    `env` replaces the whole environment; `timeout` is in seconds. The program is looked up with `find`. A line on standard
+    error that is a `complaint` is a failure, for programs whose status does not tell.
     Raises UnavailableError (not there), PermissionDeniedError (may not be run), HostError (failed, or took too long).
     """
     program = Path(argv[0]) if "/" in str(argv[0]) else find(str(argv[0]), package=package or str(argv[0]))
@@ -64,7 +66,8 @@ def run(
         ) from error
     except OSError as error:
         raise _not_started(program, error) from error
-    if done.returncode != 0:
+    complaints = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if complaint(line)]
+    if done.returncode != 0 or complaints:
         raise HostError(
             f"{program.name} failed ({_status(done.returncode)})",
             hint=f"run it by hand: {shlex.join(command)}",

@@ -22,6 +22,7 @@ __all__ = [
     "await_lock",
     "cache_home",
     "made_for",
+    "make_folder",
     "making",
     "publish",
     "staging",
@@ -96,7 +97,7 @@ def working_folder() -> Path:
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes `path` whole or not at all, with exactly `mode` whatever the umask; makes the folders above."""
     with storage_errors(path):
-        _make(path.parent)
+        make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -109,11 +110,14 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
             raise
 
 
-def _make(folder: Path) -> None:
-    """`folder`, and those above it that are missing: in squib's own homes this user's alone, elsewhere as the umask says."""
+def make_folder(folder: Path) -> None:
+    """Makes `folder`, and those above it that are missing: this user's alone in squib's own homes, and nobody else's to write.
+
+    Whatever the umask: what others may write squib would not believe. Raises OSError, StorageError.
+    """
     with making(folder):
         for missing in reversed([path for path in (folder, *folder.parents) if not path.is_dir()]):
-            missing.mkdir(0o700 if is_private(missing) else 0o777, exist_ok=True)
+            missing.mkdir(0o700 if is_private(missing) else 0o755, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -133,7 +137,7 @@ def staging(parent: Path) -> Iterator[Path]:
     It is locked (flock(2)) while it is used. A killed process leaves its folder without the lock; the next one here removes it.
     """
     with storage_errors(parent):
-        _make(parent)
+        make_folder(parent)
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=_STAGING))
     with contextlib.ExitStack() as stack:

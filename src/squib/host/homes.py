@@ -6,6 +6,7 @@ refused, also where root was given a user's by HOME or XDG_*; one that others ma
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -89,6 +90,8 @@ def _close(folder: Path, status: os.stat_result, variable: str) -> None:
         try:
             folder.chmod(mode & 0o700)
         except OSError as error:
+            if error.errno == errno.EROFS:  # one that was brought along, as in a container: nothing of anybody's goes in
+                return
             raise HostError(
                 f"{folder} cannot be closed to other users: {error.strerror}", hint=f"set {variable} to another folder"
             ) from error

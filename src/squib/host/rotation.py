@@ -20,7 +20,7 @@ from pathlib import Path
 
 from squib.host.files import storage_errors
 
-__all__ = ["mark", "pieces", "rotate", "shared", "tail"]
+__all__ = ["last_lines", "mark", "pieces", "rotate", "shared", "tail"]
 
 _COLLAPSE_RANGE = 0x08
 _BLOCK = 1 << 16
@@ -96,6 +96,15 @@ def tail(log: Path, size: int) -> bytes:
                 break
             found = _end_of(piece, size - len(found)) + found
         return found
+
+
+def last_lines(log: Path, size: int) -> bytes:
+    """The lines that begin in the last `size` bytes: what a cut leaves of one may look like a whole one. Raises as `tail`."""
+    found = tail(log, size + 1)
+    if len(found) <= size:
+        return found
+    _, _, lines = found.partition(b"\n")
+    return lines
 
 
 def _end_of(path: Path, size: int) -> bytes:

@@ -54,6 +54,7 @@ PACKAGES = {
     "httptools": "httptools",
     "lz4": "lz4",
     "msgspec": "msgspec",
+    "packaging": "packaging",
     "pyelftools": "elftools",
     "pyroute2": "pyroute2",
     "pyyaml": "yaml",

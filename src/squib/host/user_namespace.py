@@ -23,7 +23,7 @@ from squib.host import command
 from squib.host.files import storage_errors
 from squib.host.process import ProcessIdentity, identify
 
-__all__ = ["Outside", "drop_capabilities", "enter", "refusal"]
+__all__ = ["HINT", "Outside", "drop_capabilities", "enter", "refusal"]
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 24, 38, 47  # linux/prctl.h
@@ -40,7 +40,8 @@ for flag in ({_CLONE_NEWUSER}, {_CLONE_NEWNET}):  # the network with the rights 
         print(os.strerror(ctypes.get_errno()))
         break
 """
-_HINT = "see what forbids it: squib doctor; or do without: --network none"
+HINT = "see what forbids it: squib doctor; or do without: --no-outbound, for Firecracker --network none"
+"""What to do where a network in a namespace cannot be."""
 
 
 def refusal() -> str:
@@ -92,7 +93,7 @@ def _last_capability() -> int:
 
 def _refused(number: int) -> UnavailableError:
     why = "too many there are already, or none is allowed" if number in {errno.ENOSPC, errno.EUSERS} else os.strerror(number)
-    return UnavailableError(f"this user cannot make a user namespace with a network: {why}", hint=_HINT)
+    return UnavailableError(f"this user cannot make a user namespace with a network: {why}", hint=HINT)
 
 
 class Outside:

@@ -63,7 +63,10 @@ class PackedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ContainerImage:
-    """All of an image; `created` in seconds since 1970, `config_json` and `manifest_json` the bytes that are digested."""
+    """All of an image; `created` in seconds since 1970, `config_json` and `manifest_json` the bytes that are digested.
+
+    `closed`: it holds a file that is not for other users to read.
+    """
 
     reference: Reference
     created: int
@@ -74,6 +77,7 @@ class ContainerImage:
     manifest_json: bytes
     descriptor: Descriptor
     inputs: tuple[InputRecord, ...]
+    closed: bool = False
 
     @property
     def compressed_size(self) -> int:

@@ -11,7 +11,10 @@ from squib.errors import UsageError
 from squib.model.machine import Accel, VmmKind
 from squib.model.network import GuestIp
 
-__all__ = ["LOOPBACK", "Publish", "RunSpec", "parse_publish"]
+__all__ = ["LOOPBACK", "READY_S", "Publish", "RunSpec", "parse_publish"]
+
+READY_S: float = 60
+"""How long a microVM may take from its launch to its readiness line, unless somebody says otherwise."""
 
 LOOPBACK = IPv4Address("127.0.0.1")
 
@@ -49,7 +52,7 @@ class RunSpec:
     publish: tuple[Publish, ...] | None = None
     name: str | None = None
     accel: Accel | None = None
-    ready_timeout_s: float = 60.0
+    ready_timeout_s: float = READY_S
     vmm: VmmKind | None = None
     tap: tuple[str, str] | None = None
     guest_ip: GuestIp | None = None

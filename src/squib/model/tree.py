@@ -6,10 +6,13 @@ are equal values. Owner is always 0:0 and times are always 0: nothing of the bui
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Device", "Directory", "Entry", "File", "RootfsTree", "Symlink"]
+__all__ = ["Device", "Directory", "Entry", "File", "RootfsTree", "Symlink", "has_control_character"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +87,8 @@ class RootfsTree:
     def total_bytes(self) -> int:
         """Bytes in all files."""
         return sum(len(entry.data) for entry in self.entries if isinstance(entry, File))
+
+
+def has_control_character(path: str) -> bool:
+    """Whether `path` has a control character of ASCII: an image takes none in a name, so that all its forms are alike."""
+    return _CONTROL.search(path) is not None

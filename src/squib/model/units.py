@@ -6,10 +6,13 @@ import re
 
 from squib.errors import UsageError
 
-__all__ = ["KIB", "MAX_MEM_SIZE_MIB", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mib"]
+__all__ = ["KIB", "MAX_MEM_SIZE_MIB", "MAX_VCPU_COUNT", "MIB", "format_bytes", "parse_duration_ms", "parse_mem_size_mib"]
 
 KIB = 1024
 MIB = 1024 * KIB
+
+MAX_VCPU_COUNT = 32
+"""As Firecracker has it (its MAX_SUPPORTED_VCPUS); one limit for every VMM."""
 
 MAX_MEM_SIZE_MIB = 1024 * 1024
 """1 TiB: what no machine has is a slip of the finger."""

@@ -66,7 +66,7 @@ def _make(network: NamespaceNetwork) -> None:
     except PermissionDeniedError as error:
         raise UnavailableError(
             f"this user can make a user namespace, but no network in it: {error}",
-            hint="see what forbids it: squib doctor; or do without: --network none",
+            hint=user_namespace.HINT,
             detail=error.detail,
         ) from error
     if not outside.wait(ready, _UPLINK_S):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from squib.errors import HostError, PermissionDeniedError, SquibError, StorageError
-from squib.host.files import storage_errors
+from squib.host.files import make_folder, storage_errors
 from squib.store.schema import migrate, outdated
 
 __all__ = ["BUSY_S", "Database", "damaged", "explain"]
@@ -25,7 +25,8 @@ class Database:
         self._path = path
         self._busy_s = busy_s
         with storage_errors(path.parent):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent.parent)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             path.touch(mode=0o600)
             path.chmod(0o600)
         with self._explained():

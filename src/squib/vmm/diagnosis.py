@@ -1,4 +1,8 @@
-"""Why a guest did not become ready, from what its console said: pure, one clear message and one remedy for each case."""
+"""Why a guest did not become ready, from what its console said: pure, one clear message and one remedy for each case.
+
+A panic before PID 1 spoke, and of nothing that another boot would only repeat (too little memory, a broken image), is a
+`DiedEarlyError`. A kernel that says nothing is none: it is not for this machine.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,12 @@ from squib.model.image import rebuild_hint
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import describe_cause, describe_outcome, quoted
 
-__all__ = ["NotReadyInTimeError", "explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
+__all__ = ["DiedEarlyError", "NotReadyInTimeError", "explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
+
+
+class DiedEarlyError(GuestError):
+    """The kernel panicked before its init said a word, of nothing that is known to last."""
+
 
 _REBUILD = rebuild_hint()
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: (?:APP|ERR|WRN|INF|DBG) \[[a-z0-9]+\] ")
@@ -52,7 +61,8 @@ def explain_panic(log: ConsoleLog) -> GuestError:
     for signs, meaning, hint in _PANICS:
         if any(sign in log.panic for sign in signs):
             return GuestError(f"{meaning}: {quoted(log.panic)}", hint=hint, detail=log.tail)
-    return GuestError(f"the guest's kernel panicked: {quoted(log.panic)}", hint="what it said is above", detail=log.tail)
+    kind = GuestError if log.boot else DiedEarlyError
+    return kind(f"the guest's kernel panicked: {quoted(log.panic)}", hint="what it said is above", detail=log.tail)
 
 
 def explain_end(log: ConsoleLog, *, vmm: str, vmm_end: str) -> SquibError:

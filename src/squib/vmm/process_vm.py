@@ -16,7 +16,7 @@ from squib.errors import SquibError
 from squib.formats.console_lines import Ready
 from squib.host.follow import Follower
 from squib.host.process import Handle, ProcessIdentity
-from squib.host.rotation import tail
+from squib.host.rotation import last_lines
 from squib.model.machine import EndedBy
 from squib.vmm.base import OnOutput, VmEnd
 from squib.vmm.console_log import ConsoleLog
@@ -158,7 +158,7 @@ class ProcessVm(ABC):
 def last_words(console: Path) -> VmEnd | None:
     """How a machine that is gone ended, as far as the end of its console tells. Raises StorageError and its like."""
     log = ConsoleLog()
-    log.feed(tail(console, _LAST_WORDS_BYTES))
+    log.feed(last_lines(console, _LAST_WORDS_BYTES))
     return _words(log)
 
 

@@ -24,7 +24,7 @@ from squib.model.appliance import (
     RestartPolicy,
     RestartSettings,
 )
-from squib.model.units import MAX_MEM_SIZE_MIB, parse_duration_ms, parse_mem_size_mib
+from squib.model.units import MAX_MEM_SIZE_MIB, MAX_VCPU_COUNT, parse_duration_ms, parse_mem_size_mib
 from squib.wire.appliance_tables import (
     HEALTH_PATH,
     INTERVAL,
@@ -126,8 +126,8 @@ def _machine(source: TomlSource, table: MachineTable) -> MachineSettings:
         mem_size_mib = parse_mem_size_mib(table.memory)
     except UsageError as error:
         raise source.error(("machine", "memory"), str(error), hint=error.hint) from error
-    if not 1 <= table.vcpus <= 32:
-        raise source.error(("machine", "vcpus"), f"expected 1 to 32, got {table.vcpus}")
+    if not 1 <= table.vcpus <= MAX_VCPU_COUNT:
+        raise source.error(("machine", "vcpus"), f"expected 1 to {MAX_VCPU_COUNT}, got {table.vcpus}")
     return MachineSettings(mem_size_mib, table.vcpus)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from squib.model.appliance import RESERVED_KEY_NAMES, KeyType, Value
-from squib.model.units import MAX_MEM_SIZE_MIB
+from squib.model.units import MAX_MEM_SIZE_MIB, MAX_VCPU_COUNT
 
 __all__ = [
     "HEALTH_PATH",
@@ -99,7 +99,7 @@ class MachineTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The virtual machine that the appliance asks for."""
 
     memory: Annotated[str, means('The guest\'s memory, as in "128M" or "1G".', pattern=_MEMORY)] = "128M"
-    vcpus: Annotated[int, means("The guest's processors, 1 to 32.", minimum=1, maximum=32)] = 1
+    vcpus: Annotated[int, means(f"The guest's processors, 1 to {MAX_VCPU_COUNT}.", minimum=1, maximum=MAX_VCPU_COUNT)] = 1
 
 
 class NetworkTable(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

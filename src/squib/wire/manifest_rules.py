@@ -11,7 +11,7 @@ from itertools import chain
 
 from squib.model.appliance import RESERVED_KEY_NAMES, Appliance, BudgetSettings, HealthSettings, Key, KeyType
 from squib.model.image import INITRD, ROOTFS, VMLINUX, FileRecord, InputRecord, Manifest
-from squib.model.units import MAX_MEM_SIZE_MIB
+from squib.model.units import MAX_MEM_SIZE_MIB, MAX_VCPU_COUNT
 from squib.wire.appliance_tables import HEALTH_PATH, MAX_BOOT_MS, MODULE, NAME, SERVE, default_expected, is_below
 
 __all__ = ["first_problem"]
@@ -68,7 +68,7 @@ def _appliance(appliance: Appliance) -> Problems:
     yield from _printable("appliance.summary", appliance.summary)
     yield from _keys(appliance.keys)
     yield from _within("appliance.mem_size_mib", appliance.machine.mem_size_mib, 1, MAX_MEM_SIZE_MIB)
-    yield from _within("appliance.vcpu_count", appliance.machine.vcpu_count, 1, 32)
+    yield from _within("appliance.vcpu_count", appliance.machine.vcpu_count, 1, MAX_VCPU_COUNT)
     for port in appliance.network.ports:
         yield from _within("appliance.ports", port, 1, _MAX_PORT)
     if len(set(appliance.network.ports)) != len(appliance.network.ports):

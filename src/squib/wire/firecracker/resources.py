@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from squib.model.units import MAX_VCPU_COUNT
+
 __all__ = [
     "ActionType",
     "Balloon",
@@ -104,7 +106,7 @@ class Drive(_Sent, frozen=True):
 class MachineConfiguration(_Sent, frozen=True):
     """Processors and memory."""
 
-    vcpu_count: Annotated[int, msgspec.Meta(ge=1, le=32)]
+    vcpu_count: Annotated[int, msgspec.Meta(ge=1, le=MAX_VCPU_COUNT)]
     mem_size_mib: Annotated[int, msgspec.Meta(ge=1)]
     smt: bool = False
     cpu_template: CpuTemplate | None = None
