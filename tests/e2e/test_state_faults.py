@@ -160,7 +160,7 @@ def test_a_folder_of_somebody_else(alone: Squib, state: Path, plain_user: Squib)
 
 @pytest.mark.root
 def test_a_full_disk_lets_what_has_ended_be_removed(alone: Squib, state: Path) -> None:
-    with mounted(state, "-t", "tmpfs", "-o", "size=256k", "tmpfs"):
+    with mounted(state, "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"):
         with Store(state) as store:
             for name in ("a", "b"):
                 machine = store.reserve(_wish(name))
@@ -195,9 +195,9 @@ def _wish(name: str) -> Reservation:
         (["restart", "nobody"], 66, "there is no machine nobody"),
         (["restart", "nobody", "--timeout", "-1"], 64, "--timeout"),
         (["restart", "nobody", "--timeout", "soon"], 64, "--timeout"),
-        (["restart", "nobody", "--timeout", "nan"], 64, "no number of seconds"),
-        (["stop", "nobody", "--timeout", "nan"], 64, "no number of seconds"),
-        (["wait", "nobody", "--timeout", "inf"], 64, "no number of seconds"),
+        (["restart", "nobody", "--timeout", "nan"], 64, "expected a number of seconds, got"),
+        (["stop", "nobody", "--timeout", "nan"], 64, "expected a number of seconds, got"),
+        (["wait", "nobody", "--timeout", "inf"], 64, "expected a number of seconds, got"),
         (["wait"], 64, "NAME"),
         (["wait", "nobody"], 66, "there is no machine nobody"),
         (["wait", "nobody", "--timeout", "x"], 64, "--timeout"),

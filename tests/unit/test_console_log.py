@@ -143,12 +143,9 @@ def test_a_broken_initrd_is_the_reason_of_the_panic_behind_it() -> None:
             r'could not be loaded: "run: curl \"x\" | sh\u202e"',
         ),
         (
-            (
-                b"2026-12-01 05:56:25 +00:00: ERR [app] cannot import app: RuntimeError: no\n"
-                b"squib.exit abi=3 status=65 reason=appliance cause=exit:65\n"
-            ),
+            b"2026-12-01 05:56:25 +00:00: ERR [app] cannot import app: no\nsquib.exit abi=3 status=65 reason=appliance cause=exit:65\n",
             ApplianceError,
-            'could not be loaded: "cannot import app: RuntimeError: no"',
+            'could not be loaded: "cannot import app: no"',
         ),
     ],
 )

@@ -10,13 +10,15 @@ import pytest
 from squib.app import measuring
 from squib.app.measuring import Measured, measure_memory
 from squib.app.running import Running
-from squib.errors import GuestError, UsageError
+from squib.errors import GuestError, HostError, UsageError
 from squib.model.appliance import Appliance, NetworkSettings
 from squib.model.image import Artifact, KernelRecord, Manifest
 from squib.model.machine import Accel, VmmChoice
 from squib.model.memory_search import MemoryTrial
 from squib.model.progress import silent
 from squib.model.run import RunSpec
+from squib.vmm.console_log import ConsoleLog
+from squib.vmm.diagnosis import NotReadyInTimeError, explain_deadline, suspect_memory
 
 CHOICE = VmmChoice(Accel.TCG, "because")
 RUNNING = cast("Running", None)
@@ -48,6 +50,47 @@ def test_upward_where_that_is_too_little(monkeypatch: pytest.MonkeyPatch) -> Non
     measured = trials(monkeypatch, 200, RunSpec(mem_size_mib=64))
     assert [one.mem_size_mib for one in measured.trials[:3]] == [64, 128, 256]
     assert measured.least_mib == 200
+
+
+class Host:
+    """Sizes that take too long, so often; the others work."""
+
+    def __init__(self, slow: dict[int, int]) -> None:
+        self.slow = slow
+        self.tried: list[tuple[int, float]] = []
+
+    def attempt(self, spec: RunSpec) -> MemoryTrial:
+        size = spec.mem_size_mib or 0
+        self.tried.append((size, spec.ready_timeout_s))
+        if self.slow.get(size, 0) > 0:
+            self.slow[size] -= 1
+            return MemoryTrial(size, "not ready in time", timed_out=True)
+        return MemoryTrial(size, "", 50.0)
+
+
+def decided(host: Host) -> MemoryTrial:
+    return measuring._decided(host.attempt, 32, 128, RunSpec(ready_timeout_s=60), silent)
+
+
+def test_a_time_out_is_no_verdict() -> None:
+    host = Host({32: 1})
+    assert decided(host).works
+    assert host.tried == [(32, 60), (128, 60), (32, 200)], "in time that goes by what ample memory took"
+
+
+def test_what_takes_too_long_while_ample_memory_does_not_is_too_little() -> None:
+    assert not decided(Host({32: 99})).works
+
+
+def test_a_host_that_is_too_busy_decides_nothing() -> None:
+    with pytest.raises(HostError, match="undecided: the host was too busy") as caught:
+        decided(Host({32: 99, 128: 99}))
+    assert "--timeout 180" in caught.value.hint
+
+
+def test_a_time_out_is_known_as_one() -> None:
+    error = explain_deadline(ConsoleLog(), timeout=5, elsewhere="elsewhere")
+    assert isinstance(suspect_memory(error, mem_size_mib=32, ample_mib=64), NotReadyInTimeError)
 
 
 def test_nothing_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,17 @@ def test_it_is_never_wider_than_the_terminal_and_loses_nothing() -> None:
     assert "".join(pieces) == "http://127.0.0.1:8080"
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_a_url_stays_whole(columns: int) -> None:
+    head = ("NAME", "STATE", "READY", "UPTIME", "MEMORY", "VMM", "URL OR END")
+    urls = "http://127.0.0.1:8080 http://172.17.100.200:65535"
+    rows = [("webserver-12", "running", "yes", "2 min 3 s", "128 MiB", "qemu/tcg", urls)]
+    script = f"from squib.cli.table import print_table\nprint_table({head!r}, {rows!r})\n"
+    lines = _ESCAPES.sub("", on_a_terminal(script, columns=columns)).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert set(urls.split()) <= {word for line in lines for word in line.split()}
+
+
 def test_no_color_means_no_colour() -> None:
     shown = on_a_terminal(SCRIPT, NO_COLOR="1")
     assert "\x1b[1mNAME" in shown

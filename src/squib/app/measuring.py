@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from squib.app.running import Running, Session
@@ -21,8 +22,9 @@ from squib.model.progress import Progress
 from squib.model.run import RunSpec
 from squib.store import Machine
 from squib.vmm.console_log import ConsoleLog
+from squib.vmm.diagnosis import NotReadyInTimeError
 from squib.vmm.guest_report import describe_cause
-from squib.vmm.plan import least_mem_size_mib, publications
+from squib.vmm.plan import ample_mem_size_mib, least_mem_size_mib, publications
 
 __all__ = ["CONNECTIONS", "REQUESTS", "Measured", "measure_memory"]
 
@@ -32,6 +34,11 @@ CONNECTIONS, REQUESTS = 16, 400
 _LIMIT_MIB = 2048
 _ANSWER_S = 30.0
 _STOP_S = 15.0
+_TIMED_OUT = f"no answer within {_ANSWER_S:g} s"
+_TIME_OUTS = 2
+"""So often a size is tried once more that took too long while ample memory did not."""
+_SLOWER = 4
+"""A boot that takes so many times as long as one with ample memory has too little."""
 _SETTLE_S = 0.2
 """What a guest says of a killed process comes right behind it."""
 
@@ -54,6 +61,10 @@ class Measured:
 
 class _TooLittleError(GuestError):
     """The machine goes on, but not well: ends a trial early."""
+
+
+class _NoAnswerError(_TooLittleError):
+    """An answer did not come in time."""
 
 
 @dataclass(slots=True)
@@ -93,16 +104,44 @@ def measure_memory(running: Running, artifact: Artifact, spec: RunSpec, report: 
             f"{appliance.name} publishes no port, so there is nothing to ask it", hint="name its ports in [network] ports"
         )
     within = Range(least_mem_size_mib(artifact), spec.mem_size_mib or appliance.machine.mem_size_mib, _LIMIT_MIB)
+    ample = max(ample_mem_size_mib(artifact), within.start_mib)
     trials: list[MemoryTrial] = []
     choice: VmmChoice | None = None
     while (size := next_size(trials, within)) is not None:
         report(f"trying {size} MiB (boot {len(trials) + 1})", None)
         watcher = _Watcher()
-        trials.append(_try(running, artifact, replace(spec, mem_size_mib=size), watcher))
+
+        def attempt(tried: RunSpec, watcher: _Watcher = watcher) -> MemoryTrial:
+            return _try(running, artifact, tried, watcher)
+
+        trials.append(_decided(attempt, size, ample, spec, report))
         choice = watcher.choice or choice
     if choice is None:
         raise UsageError(f"nothing could be tried: {trials[-1].problem}")
     return Measured(tuple(trials), within.floor_mib, choice)
+
+
+def _decided(
+    attempt: Callable[[RunSpec], MemoryTrial], size: int, ample_mib: int, spec: RunSpec, report: Progress
+) -> MemoryTrial:
+    """A trial with `size` MiB that a time-out alone does not end: then a boot with ample memory tells how busy the host is.
+
+    Raises HostError where that takes too long as well: the trial is undecided.
+    """
+    trial = attempt(replace(spec, mem_size_mib=size))
+    for _ in range(_TIME_OUTS):
+        if not trial.timed_out:
+            break
+        report(f"{size} MiB took too long: trying {ample_mib} MiB, to see how busy this host is", None)
+        ample = attempt(replace(spec, mem_size_mib=max(size, ample_mib)))
+        if ample.timed_out or ample.boot_s is None:
+            raise HostError(
+                f"undecided: the host was too busy, for a boot with {max(size, ample_mib)} MiB failed as well: {ample.problem}",
+                hint=f"try again when it has less to do, or with --timeout {round(spec.ready_timeout_s * 3)}",
+            )
+        patience = max(spec.ready_timeout_s, _SLOWER * ample.boot_s)
+        trial = attempt(replace(spec, mem_size_mib=size, ready_timeout_s=patience))
+    return trial
 
 
 def _try(running: Running, artifact: Artifact, spec: RunSpec, watcher: _Watcher) -> MemoryTrial:
@@ -122,7 +161,7 @@ def _try(running: Running, artifact: Artifact, spec: RunSpec, watcher: _Watcher)
     except SquibError as error:
         if not isinstance(error, GuestError | UsageError):
             raise
-        return MemoryTrial(size, str(error), boot_s)
+        return MemoryTrial(size, str(error), boot_s, timed_out=isinstance(error, NotReadyInTimeError | _NoAnswerError))
     return MemoryTrial(size, "", boot_s, REQUESTS)
 
 
@@ -140,7 +179,8 @@ def _load(session: Session, artifact: Artifact) -> None:
     for thread in threads:
         thread.join()
     if problems:
-        raise _TooLittleError(f"of {REQUESTS} requests not all were answered: {problems[0]}")
+        kind = _NoAnswerError if problems[0].endswith(_TIMED_OUT) else _TooLittleError
+        raise kind(f"of {REQUESTS} requests not all were answered: {problems[0]}")
 
 
 def _ask(where: PortForward, path: str, requests: int, problems: list[str]) -> None:
@@ -155,6 +195,8 @@ def _ask(where: PortForward, path: str, requests: int, problems: list[str]) -> N
             response.read()
             if response.status >= 500:
                 problems.append(f"status {response.status}")
+    except TimeoutError:
+        problems.append(f"{endpoint(where.host_address, where.host_port)}: {_TIMED_OUT}")
     except (OSError, http.client.HTTPException) as error:
         problems.append(f"{endpoint(where.host_address, where.host_port)}: {str(error) or type(error).__name__}")
     finally:

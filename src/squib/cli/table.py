@@ -46,7 +46,7 @@ def _print_styled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) + len(_GAP) for column in zip(head, *rows, strict=True)]
     left = out.width - sum(widths[:-1])
     longest = max(len(word) for row in [head, *rows] for word in row[-1].split() or [""])
-    if longest > left > 0:
+    if longest > left >= -len(_GAP):
         _print_last_below(out, head, rows)
     else:  # where nothing can stay whole, at least nothing is lost
         out.print(_table(head, rows))

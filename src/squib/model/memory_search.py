@@ -23,12 +23,16 @@ _ROUND_MIB = 8
 
 @dataclass(frozen=True, slots=True)
 class MemoryTrial:
-    """One boot with so much memory; `problem` is empty where it booted, answered its load and stopped."""
+    """One boot with so much memory; `problem` is empty where it booted, answered its load and stopped.
+
+    `timed_out`: all that is known is that it took too long, which says nothing of memory as long as the host may be busy.
+    """
 
     mem_size_mib: int
     problem: str = ""
     boot_s: float | None = None
     requests: int = 0
+    timed_out: bool = False
 
     @property
     def works(self) -> bool:

@@ -14,7 +14,7 @@ from squib.model.image import rebuild_hint
 from squib.vmm.console_log import ConsoleLog
 from squib.vmm.guest_report import describe_cause, describe_outcome, quoted
 
-__all__ = ["DiedEarlyError", "explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
+__all__ = ["DiedEarlyError", "NotReadyInTimeError", "explain_deadline", "explain_end", "explain_panic", "suspect_memory"]
 
 
 class DiedEarlyError(GuestError):
@@ -44,6 +44,10 @@ _PANICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
 )
 """What a panic's text holds; what it means; what to do."""
+
+
+class NotReadyInTimeError(GuestError):
+    """It runs and says nothing wrong: the guest may be stuck, or the host too busy for it."""
 
 
 def explain_panic(log: ConsoleLog) -> GuestError:
@@ -122,7 +126,7 @@ def explain_deadline(log: ConsoleLog, *, timeout: float, elsewhere: str) -> Gues
         return explain_panic(log)
     longer = f"give it more time: --timeout {max(1, round(timeout * 3))}"
     if not log.received:
-        return GuestError(
+        return NotReadyInTimeError(
             f"the guest printed nothing within {timeout:g} s",
             hint=f"{elsewhere}; or {longer}",
         )
@@ -132,7 +136,7 @@ def explain_deadline(log: ConsoleLog, *, timeout: float, elsewhere: str) -> Gues
         what = f"the server's health check was not good within {timeout:g} s: {describe_outcome(log.health.check)}"
     else:
         what = f"init started, but the server was not ready within {timeout:g} s"
-    return GuestError(what, hint=longer, detail=log.tail)
+    return NotReadyInTimeError(what, hint=longer, detail=log.tail)
 
 
 def suspect_memory(error: GuestError, *, mem_size_mib: int, ample_mib: int) -> GuestError:
@@ -140,4 +144,4 @@ def suspect_memory(error: GuestError, *, mem_size_mib: int, ample_mib: int) -> G
     if mem_size_mib >= ample_mib or "--memory" in error.hint:
         return error
     hint = f"--memory {ample_mib}M, for {mem_size_mib} MiB are little for it{error.hint and f'; or {error.hint}'}"
-    return GuestError(str(error), hint=hint, detail=error.detail)
+    return type(error)(str(error), hint=hint, detail=error.detail)
