@@ -26,9 +26,8 @@ types:
 layers:
 	$(V)/lint-imports --no-cache --quiet 2>/dev/null || $(V)/lint-imports --no-cache
 
-# Files of tests side by side: most tests wait for a machine, a deadline or a disk.
 tests:
-	$(V)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(V)/pytest $(ARGS)
 
 bench: ## measure what docs/promises.md promises, and write it there anew (bench/README.md)
 	@tools/setup bench
