@@ -50,7 +50,8 @@ FROM tools AS firecracker
 ARG APPLIANCE=clock
 # Firecracker and the kernel come into the image, so that a run needs no network.
 COPY --from=kernel /var/cache/squib/kernels /var/cache/squib/kernels
-RUN squib fetch firecracker --quiet && squib build "$APPLIANCE" --kernel tuned --output /tmp/built --quiet && rm -r /tmp/built
+RUN squib fetch firecracker --quiet && squib build "$APPLIANCE" --kernel tuned --output /tmp/built --quiet && rm -r /tmp/built \
+    && chmod -R go=u-w /var/cache/squib # for any user, to read
 USER 65534:65534
 VOLUME /drop
 ENTRYPOINT ["squib", "build", "--drop", "/drop"]

@@ -47,6 +47,12 @@ def image_file(folder: Path) -> Path:
     return make_image(folder, "clock", "-t", REFERENCE, "-o", "clock.tar")
 
 
+@pytest.fixture(scope="session")
+def tutorials_file(folder: Path) -> Path:
+    """The clock as the tutorial makes it: with the name that it has by itself."""
+    return make_image(folder, "clock", "-o", "named-clock.tar")
+
+
 SHOP = """
 import json
 from squib.guest.handler import Response

@@ -92,7 +92,7 @@ def test_help_and_mistakes(loaded: Engine) -> None:
     assert loaded.run("run", "--rm", "--env", "SQUIB_PORT=http", "shop", "--logs=info").returncode == 64
 
 
-def test_the_tutorial_s_commands(loaded: Engine, image_file: Path) -> None:
+def test_the_tutorial_s_commands(docker: Engine, tutorials_file: Path) -> None:
     text = (PROJECT / "docs/tutorial.md").read_text()
     block = re.search(r"^```sh\n(docker load.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert block is not None
@@ -100,7 +100,7 @@ def test_the_tutorial_s_commands(loaded: Engine, image_file: Path) -> None:
         program, *arguments = shlex.split(line)
         if program == "squib":
             assert arguments[0] == "probe"
-            loaded.probe(arguments[1])
+            docker.probe(arguments[1])
         else:
             assert program == "docker"
-            ok(loaded.run(*(str(image_file) if word == "clock.tar" else word for word in arguments)))
+            ok(docker.run(*(str(tutorials_file) if word == "clock.tar" else word for word in arguments)))

@@ -108,7 +108,7 @@ def test_a_registry_whose_disk_is_full(network: Network, folder: Path, push: Eng
         (["a", "clock", "--image", "x.tar"], 64, "are two images"),
         (["a", "--image", "nowhere.tar"], 66, "nowhere.tar is not there"),
         (["a", "--image", "text"], 65, "text is no image that squib made"),
-        ([], 64, "Missing argument"),
+        ([], 64, "REF is missing"),
     ],
 )
 def test_bad_input(push: Engine, tmp_path: Path, arguments: list[str], status: int, said: str) -> None:

@@ -67,7 +67,7 @@ def test_a_machines_life(fake: Callable[[str], Squib]) -> None:
     assert "firecracker/kvm" in squib.ok("ps")
     assert "squib.ready" in squib.ok("logs", "one")
     names = {path.name for path in Path(machine["run_dir"]).iterdir()}
-    assert names == {"api.sock", "console.log", "firecracker.log", "metrics.jsonl", "stderr.log"}
+    assert names == {"api.sock", "console.log", "console.log.seen", "firecracker.log", "metrics.jsonl", "stderr.log"}
     assert squib.ok("restart", "one", "--quiet") == "one\n"
     (again,) = json.loads(squib.ok("inspect", "one", "--json"))
     assert (again["vmm"], again["restarts"], again["pid"] != pid) == ("firecracker", 1, True)

@@ -55,7 +55,7 @@ def test_the_same_bytes_elsewhere_and_by_build(squib: Squib, tmp_path: Path) -> 
     )
     before = os.umask(0o077)
     try:
-        said = there.ok("build", "-o", "out", "--image", "second.tar", "-t", REFERENCE)
+        said = there.ok("build", "clock", "-o", "out", "--image", "second.tar", "-t", REFERENCE)
     finally:
         os.umask(before)
     assert "second.tar holds example/clock:latest, sha256:" in said

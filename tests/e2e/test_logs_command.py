@@ -147,9 +147,9 @@ def test_a_machines_log(squib: Squib, tmp_path: Path) -> None:
         (("--since", "yesterday", "x"), "neither a duration"),
         (("--since", "10", "x"), "neither a duration"),
         (("--since", "2026-02-30", "x"), "neither a duration"),
-        (("-n", "-1", "x"), "-1 is not in the range"),
-        (("-n", "many", "x"), "'many' is not a valid whole number"),
-        ((), "Missing argument"),
+        (("-n", "-1", "x"), "expected a whole number, 0 to"),
+        (("-n", "many", "x"), "expected a whole number"),
+        ((), "NAME is missing"),
     ],
 )
 def test_bad_words(squib: Squib, arguments: tuple[str, ...], words: str) -> None:

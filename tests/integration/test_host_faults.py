@@ -112,7 +112,7 @@ def small(lab: Lab) -> Iterator[Path]:
     """The state is on a file-system with little room, on this host only; gives what fills it, to be removed."""
     where = f"{lab.folder}/state/squib"
     lab.host.run("mkdir", "-p", where)
-    lab.host.run("mount", "-t", "tmpfs", "-o", "size=512k", "state", where)
+    lab.host.run("mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "state", where)
     try:
         yield lab.state / "ballast"
     finally:

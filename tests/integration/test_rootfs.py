@@ -240,7 +240,7 @@ def test_of_a_distribution_s_metadata_the_installer_s_notes_stay_out(tmp_path: P
         ("import os\nimport nothing_here\n", {}, "shop.py:2: there is no module nothing_here"),
         ("def f(:\n", {}, "shop.py:1: "),
         ("x = " + "(" * 5000 + ")" * 5000, {}, "shop.py"),
-        ("x = " + "-" * 20000 + "1", {}, "shop.py: it is nested too deeply"),
+        ("x = " + "-" * 20000 + "1", {}, "shop.py:1: too deeply nested"),
         ("answer = 1\n", {"modules": ("nothing.here",)}, "image.modules: there is no module nothing.here"),
         ("answer = 1\n", {"include": ("../x",)}, "image.include: ../x must be a path below"),
         ("answer = 1\n", {"include": ("/etc/passwd",)}, "image.include: /etc/passwd must be"),

@@ -166,7 +166,10 @@ except PermissionDeniedError as error:
         ).stdout
 
     assert asked(own) == f"{own / 'squib'}\n"
-    assert "refused" in asked(tmp_path / "roots")
+    roots = tmp_path / "roots/squib"
+    for mode, believed in ((0o755, True), (0o705, True), (0o700, False), (0o775, False), (0o757, False)):
+        roots.chmod(mode)
+        assert ("refused" not in asked(roots.parent)) == believed, f"{mode:o}"
 
 
 def test_in_a_namespace_that_knows_not_all_users_the_hosts_root_is_not_a_stranger(

@@ -89,7 +89,7 @@ def _apart(ctx: click.Context, args: Sequence[str]) -> tuple[list[str], list[str
         name = _wants_the_next(word, options)
         if name is None:
             own.append(word)
-        elif words and not is_option(words[0]):
+        elif words and (not is_option(words[0]) or words[0][1].isdigit()):  # -1 is a number; no option begins with a digit
             own += [word, words.pop(0)]
         elif not ctx.resilient_parsing:  # in completion the value is what is being typed
             raise UsageError(f"option {name} needs a value", hint=f"{ctx.command_path} --help")
