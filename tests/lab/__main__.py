@@ -57,7 +57,7 @@ def main() -> int:
     """The exit status of the whole."""
     parser = argparse.ArgumentParser(prog="make lab", description="Runs the tests of real Firecracker, on emulated hosts.")
     parser.add_argument(
-        "--limit", type=float, default=1200.0, metavar="SECONDS", help="for a host's tests together (%(default)s)"
+        "--limit", type=float, default=1500.0, metavar="SECONDS", help="for a host's tests together (%(default)s)"
     )
     parser.add_argument("--shell", action="store_true", help="a shell on a lab host, instead of tests")
     parser.add_argument("--coverage", action="store_true", help="bring out which lines of squib ran there")

@@ -12,7 +12,7 @@ import pytest
 
 from lab.conftest import GUEST, IP, MAC, Artifacts, ask
 from program import Squib
-from squib.errors import ApplianceError, HostError, PermissionDeniedError, SquibError, TakenError, UnavailableError
+from squib.errors import ApplianceError, HostError, SquibError, TakenError, UnavailableError
 from squib.host.process import working_in
 from squib.model.machine import Drive, MachineConfig
 from squib.model.network import Tap
@@ -95,9 +95,15 @@ def test_what_goes_wrong_at_a_start(run_dir: Path, tmp_path: Path, tap0: str) ->
     subprocess.run(["ip", "link", "set", tap0, "down"], check=True)
     error = refused(tapped, run_dir)
     assert (type(error), error.hint) == (HostError, "sudo ip link set tap0 up")
-    read_only = tmp_path / "disk"
-    read_only.write_bytes(bytes(4096))
-    assert not isinstance(refused(replace(machine, drives=(Drive("a-b", read_only),)), run_dir), PermissionDeniedError)
+
+
+def test_an_id_that_firecracker_takes_from_a_file_only(run_dir: Path, tmp_path: Path) -> None:
+    """docs/decisions/0040-ids-from-a-configuration-file.md."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(4096))
+    with Firecracker(firecracker()).launch(replace(tiny(tmp_path), drives=(Drive("my-volume.img", disk),)), run_dir) as vm:
+        vm.wait_ready(READY_S)
+        assert vm.stop(60) == VmEnd(0, "stopped")
 
 
 def test_drives_that_are_written_and_two_processors(run_dir: Path, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def floods(number: int, guests: Sequence[IPv4Address], logs: Path) -> None:
                     f"{sent} sent, {grown} dropped, connections {known} to {connections()}, {answers} answers meanwhile\n"
                 )
             assert answers > 0
-            assert sent > 300
+            assert sent > 100
             assert all(one > sent // 10 for one in grown), "what the tap's queue lost is not counted"
             assert connections() < known + 2 * answers + 20, "no entry for what is dropped"
         with pytest.raises(BlockingIOError):

@@ -154,6 +154,7 @@ def test_a_damaged_cache_is_mended(homes: Path, web: Web) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [(b"no archive", "not the archive of a release"), (release(RIGHT)[:60], "not the archive"), (release({"x": b""}), "not the archive")],
+    ids=("text", "cut short", "without the programs"),
 )  # fmt: skip
 def test_archives_that_are_none(homes: Path, web: Web, body: bytes, message: str) -> None:
     web.body = body
