@@ -30,9 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Programs that a shell starts in the background ignore Ctrl-C, and so do theirs: here it is taken as from a terminal."""
+    """What a shell starts in the background ignores Ctrl-C, nohup's the end of the terminal, and so do their programs.
+
+    Here both are taken as from a terminal.
+    """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.pluginmanager.register(Watch(config.getoption("--run-limit"), config.getoption("--grace")))
 
 

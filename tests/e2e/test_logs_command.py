@@ -147,7 +147,7 @@ def test_a_machines_log(squib: Squib, tmp_path: Path) -> None:
         (("--since", "yesterday", "x"), "neither a duration"),
         (("--since", "10", "x"), "neither a duration"),
         (("--since", "2026-02-30", "x"), "neither a duration"),
-        (("-n", "-1", "x"), "expected a whole number, 0 to"),
+        (("-n", "-1", "x"), "expected 0 to 1000000000, got -1"),
         (("-n", "many", "x"), "expected a whole number"),
         ((), "NAME is missing"),
     ],
