@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers tests lab lab-shell format setup bench bench-http bench-boot bench-build bench-cli bench-firecracker bench-lab bench-compare clean
 V := .venv/bin
+# Many tests wait, for machines that boot and for what must not happen.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -27,7 +29,7 @@ layers:
 	$(V)/lint-imports --no-cache --quiet 2>/dev/null || $(V)/lint-imports --no-cache
 
 tests:
-	$(V)/pytest $(ARGS)
+	$(V)/pytest --numprocesses=$(JOBS) --no-loadscope-reorder $(ARGS)
 
 bench: ## measure what docs/promises.md promises, and write it there anew (bench/README.md)
 	@tools/setup bench

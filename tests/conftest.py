@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """For `.ci/run`: make tells its caller only that pytest failed, not how."""
     if not LAB and not hasattr(session.config, "workerinput"):  # the process that has no workers, or is told by them
         session.config.cache.set("squib/exit-status", int(exitstatus))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Each file's tests run in one process, and those of containers in one together, which share engines."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class ByRoom(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder == "tests/containers" else file
+
+    return ByRoom(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -69,7 +69,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         ("run shop --vmm qem", "option --vmm: expected one of auto, qemu, firecracker, got 'qem'; did you mean qemu?", "squib run --help"),
         ("run shop --vcpus 99", "option --vcpus: expected 1 to 32, got 99", "squib run --help"),
         ("run shop --timeout inf", "option --timeout: expected a number of seconds, got 'inf'", "squib run --help"),
-        ("stop x --timeout -5", "option --timeout needs a value", "squib stop --help"),
+        ("stop x --timeout -5", "option --timeout: expected at least 0 seconds, got -5", "squib stop --help"),
         ("stop x --timeout=-5", "option --timeout: expected at least 0 seconds, got -5", "squib stop --help"),
         ("run shop --n abc", "option --n: expected a whole number, got 'abc'", ""),
         ("run shop --debug=5", "option --debug: expected true or false, got '5'", ""),

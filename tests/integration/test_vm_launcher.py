@@ -91,21 +91,23 @@ class Launcher:
 
 
 @pytest.fixture
-def launcher(tmp_path: Path) -> Iterator[Launcher]:
+def launcher() -> Iterator[Launcher]:
     with ExitStack() as stack:
-        yield furnished(tmp_path, stack)
+        yield furnished(stack)
 
 
 @pytest.fixture
 def open_launcher() -> Iterator[Launcher]:
     """One that other users find too. The folders of pytest do not stay open: each pytest that starts closes the one above them."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="squib-open-")))
-        folder.chmod(0o755)
-        yield furnished(folder, stack)
+        made = furnished(stack)
+        made.folder.chmod(0o755)
+        yield made
 
 
-def furnished(folder: Path, stack: ExitStack) -> Launcher:
+def furnished(stack: ExitStack) -> Launcher:
+    """In a folder whose path leaves room for a socket's in it, which has 107 bytes."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="squib-vm-")))
     (folder / "vmlinux").write_bytes(b"\x7fELF\x02\x01")
     (folder / "r.ext4").write_bytes(bytes(4096))
     (folder / "tmp").mkdir()
