@@ -126,6 +126,15 @@ def test_a_link_out_of_the_folder(bounded: Squib, folder: Path, tmp_path: Path) 
     bounded.ok("image", str(folder), "--show", "layers")
 
 
+@pytest.mark.parametrize("line", ["import a{}\n", "from a{} import x\n", "import os{}\n"])
+def test_an_import_of_very_many_parts(bounded: Squib, folder: Path, line: str) -> None:
+    with (folder / "shop.py").open("a") as file:
+        file.write(line.format(".a" * 3_000))
+    done = bounded.run("image", str(folder), "--show", "layers", timeout=60)
+    refused(done, "there is no module ")
+    assert len(done.stderr) < 5_000
+
+
 LARGE_TOML = {
     "a dotted key": (".".join("a" * 20_000) + " = 1\n", "a key of more than 16 parts"),
     "a dotted table": (f"[{'.'.join('a' * 20_000)}]\n", "a key of more than 16 parts"),

@@ -81,6 +81,15 @@ class Finder:
 
     def find(self, name: str, importer: Kind) -> Module | None:
         """The module `name` as code of `importer` gets it; None where there is none."""
+        end = name.find(".")
+        while end != -1:  # from the top: however many parts a name has, the first that is not there ends it
+            package = self._known(name[:end], importer)
+            if package is None or not package.is_package:
+                return None
+            end = name.find(".", end + 1)
+        return self._known(name, importer)
+
+    def _known(self, name: str, importer: Kind) -> Module | None:
         own = importer in {Kind.APP, Kind.INSTALLED}
         stdlib_only = importer is Kind.STDLIB
         cached = (name, own, stdlib_only)
@@ -126,7 +135,7 @@ class Finder:
         if name in self._interpreter.builtin:
             return Module(name, Kind.STDLIB, Form.BUILTIN)
         if parent_name:
-            parent = self.find(parent_name, importer)
+            parent = self._known(parent_name, importer)
             if parent is None or not parent.is_package:
                 return None
             places = [(parent.kind, here, there) for here, there in parent.folders]

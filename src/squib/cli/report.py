@@ -12,14 +12,22 @@ from squib.errors import SquibError
 
 __all__ = ["complain", "exit_with", "open_what_is_closed", "show_error", "silence"]
 
+_LONGEST = 2_000
+"""Characters of a line that squib says."""
+
 
 def show_error(error: SquibError) -> None:
     """Writes the error to standard error."""
-    lines = [f"squib: {one_line(str(error))}"]
+    lines = [f"squib: {_shortened(one_line(str(error)))}"]
     lines += [f"  | {line}" for line in error.detail.splitlines()]
     if error.hint:
-        lines.append(f"  try: {one_line(error.hint)}")
+        lines.append(f"  try: {_shortened(one_line(error.hint))}")
     complain("\n".join(lines))
+
+
+def _shortened(line: str) -> str:
+    """`line` without its middle where it is very long, as where a file names a module of 5,000 parts."""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST * 3 // 4]} … {line[-_LONGEST // 4 :]}"
 
 
 def exit_with(error: SquibError) -> NoReturn:
