@@ -100,7 +100,7 @@ def test_who_asks_for_one_that_is_not_there_hears_which_are(store: Store) -> Non
             store.get(name)
         return caught.value.hint
 
-    assert hint("clock") == "squib run starts one: there is none now"
+    assert hint("clock") == "there are no machines now; squib run APPLIANCE starts one"
     store.reserve(replace(WISH, name="webserver"))
     assert hint("clock") == "there is webserver: squib ps"
     assert told("webservr") == "there is no machine webservr; did you mean webserver?"

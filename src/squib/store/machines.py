@@ -293,7 +293,7 @@ class Store:
 
 def _which_there_are(names: tuple[str, ...]) -> str:
     if not names:
-        return "squib run starts one: there is none now"
+        return "there are no machines now; squib run APPLIANCE starts one"
     some = ", ".join(names[:_NAMED])
     return f"there {'is' if len(names) == 1 else 'are'} {some}{' …' if len(names) > _NAMED else ''}: squib ps"
 
