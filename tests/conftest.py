@@ -31,14 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What a shell starts in the background ignores Ctrl-C, nohup's the end of the terminal, and so do their programs.
+    """What a shell starts in the background ignores Ctrl-C and Ctrl-\\, nohup's the end of the terminal, and so do their programs.
 
-    Here both are taken as from a terminal.
+    Here all three are taken as from a terminal.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
     config.pluginmanager.register(Watch(config.getoption("--run-limit"), config.getoption("--grace")))
 
 

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,14 +47,20 @@ def test_to_a_folder_and_back(image_file: Path, tmp_path: Path) -> None:
     assert [entry["digest"] for entry in index["manifests"]] == [digest(image_file)]
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that other users find too. The folders of pytest do not stay open: each pytest that starts closes the one above them."""
+    with tempfile.TemporaryDirectory(prefix="squib-open-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.root
-def test_a_plain_user_unpacks_it_with_umoci(image_file: Path, tmp_path: Path) -> None:
-    layout = tmp_path / "layout"
+def test_a_plain_user_unpacks_it_with_umoci(image_file: Path, open_folder: Path) -> None:
+    layout = open_folder / "layout"
     layout.mkdir()
     subprocess.run([tool("tar"), "-xf", str(image_file), "-C", str(layout)], check=True)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    out = tmp_path / "out"
+    out = open_folder / "out"
     out.mkdir()
     os.chown(out, 65534, 65534)
     plain = [tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
