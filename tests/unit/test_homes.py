@@ -184,10 +184,20 @@ def test_a_lock_is_waited_for_until_a_deadline(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(files, "_ALONE_S", 0.1)
     with (
         files.alone_in(tmp_path),
-        pytest.raises(TakenError, match="locked for over") as caught,
+        pytest.raises(TakenError, match=f"process {os.getpid()} has kept .* locked for over") as caught,
         files.alone_in(tmp_path),
     ):
         pytest.fail("it is locked")
     assert "fuser" in caught.value.hint
     with files.alone_in(tmp_path):
         pass
+
+
+def test_many_who_lock_it_in_turn_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_ALONE_S", 0.1)
+    looks = iter([True] * 20 + [False])  # 0.4 s
+    monkeypatch.setattr(files, "_is_locked", lambda _: next(looks))
+    holders = iter(range(1, 100))
+    monkeypatch.setattr(files, "_lock_holder", lambda _: next(holders))
+    with files.alone_in(tmp_path):
+        assert next(looks, None) is None

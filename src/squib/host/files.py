@@ -200,15 +200,34 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def await_lock(descriptor: int, path: Path) -> None:
-    """Locks the file at `path`, which `descriptor` holds, until that is closed. Raises TakenError after a minute."""
-    deadline = time.monotonic() + _ALONE_S
+    """Locks the file at `path`, which `descriptor` holds, until that is closed.
+
+    Raises TakenError where one other process keeps it for a minute; however many come first, they are waited for.
+    """
+    holder, since = None, time.monotonic()
     while _is_locked(descriptor):
-        if time.monotonic() >= deadline:
+        if (now_held_by := _lock_holder(descriptor)) != holder:
+            holder, since = now_held_by, time.monotonic()
+        if time.monotonic() - since >= _ALONE_S:
             raise TakenError(
-                f"another process has kept {path} locked for over {_ALONE_S:g} s",
+                f"{f'process {holder}' if holder else 'another process'} has kept {path} locked for over {_ALONE_S:g} s",
                 hint=f"see which: fuser -v {shlex.quote(str(path))}",
             )
         time.sleep(_LOOK_S)
+
+
+def _lock_holder(descriptor: int) -> int | None:
+    """The process with the lock, by proc_locks(5); None where that does not tell, as for one in another namespace.
+
+    The file is known by its inode: the device that stands there is not always the one that stat(2) gives.
+    """
+    inode = str(os.fstat(descriptor).st_ino)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines():
+            fields = line.split()
+            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == inode and fields[4].isdecimal():
+                return int(fields[4]) or None
+    return None
 
 
 def _is_locked(descriptor: int) -> bool:
