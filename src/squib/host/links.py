@@ -240,6 +240,12 @@ def network_id() -> str:
     return f"i{os.stat('/proc/self/ns/net').st_ino:x}"  # noqa: PTH116 - not a file that has a path
 
 
+def prepare() -> None:
+    """Imports what speaks netlink: before a lock is taken for which others wait. Raises UnavailableError."""
+    with _netlink("speak netlink"):
+        pass
+
+
 @contextlib.contextmanager
 def _netlink(failed: str) -> Iterator[IPRoute]:
     """A netlink socket; what the kernel refuses becomes an error that says what `failed`."""

@@ -42,6 +42,7 @@ class Record:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else changes the host while it lasts. Raises PermissionDeniedError where this is not root, TakenError."""
+        links.prepare()
         with storage_errors(self.path):
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             lock = self.path.parent / "lock"
