@@ -7,14 +7,17 @@ import sys
 
 def main() -> None:
     """Runs the verb in sys.argv and exits."""
-    if sys.argv[1:2] == ["serve"]:
-        from squib.cli.serve import serve
+    try:
+        if sys.argv[1:2] == ["serve"]:
+            from squib.cli.serve import serve
 
-        serve(sys.argv[2:])
-    else:
-        from squib.cli.main import cli
+            serve(sys.argv[2:])
+        else:
+            from squib.cli.main import cli
 
-        cli(prog_name="squib")
+            cli(prog_name="squib")
+    except KeyboardInterrupt:  # before the verb began: its imports take a moment
+        sys.exit(130)
 
 
 if __name__ == "__main__":

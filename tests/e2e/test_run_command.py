@@ -304,16 +304,26 @@ def test_show_machine_and_argv_start_nothing(squib: Squib) -> None:
     assert machines(squib) == []
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal (proc_pid_status(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
 def test_a_demo_that_is_interrupted_leaves_nothing(squib: Squib, number: int, delay: float) -> None:
     process = squib.start("demo")
+    while not catches(process.pid, signal.SIGTERM):  # until squib itself has begun
+        assert process.poll() is None
+        time.sleep(0.01)
     try:
         process.wait(delay)
     except subprocess.TimeoutExpired:
         process.send_signal(number)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
     assert process.returncode in {128 + number, 0}
+    assert "Traceback" not in said
     assert squib.processes() == []
     assert machines(squib) == []
 

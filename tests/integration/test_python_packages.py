@@ -41,14 +41,14 @@ import asyncio, concurrent.futures, dbm, email, http.client, inspect, json.tool,
 import tempfile, time, urllib.request, warnings, xml.sax
 
 async def several():
-    return await asyncio.gather(asyncio.to_thread(len, "abc"), asyncio.create_subprocess_exec("/usr/bin/python3", "-IS", "-c", ""))
+    process = await asyncio.create_subprocess_exec("/usr/bin/python3", "-IS", "-c", "")
+    return await asyncio.gather(asyncio.to_thread(len, "abc"), process.wait())
 
 def answer(request):
     os.makedirs("/tmp/a/b")
     for kind in ["zip", "tar", "gztar", "bztar", "xztar"]:
         shutil.unpack_archive(shutil.make_archive("/tmp/" + kind, kind, "/tmp/a"), "/tmp/out-" + kind)
-    length, process = asyncio.run(several())
-    assert length == 3
+    assert asyncio.run(several()) == [3, 0]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         assert list(pool.map(len, ["a"])) == [1]
     logging.config.dictConfig({"version": 1, "handlers": {"a": {"class": "logging.handlers.MemoryHandler", "capacity": 1}}})
